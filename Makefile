@@ -1,0 +1,56 @@
+# `make help` lists the targets. PYTHON picks the interpreter (3.11 or later).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast check contract scenarios bench docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(VENV)/bin/python:
+	@scripts/python_check $(PYTHON)
+	@$(PYTHON) -m venv $(VENV)
+
+$(RUN): pyproject.toml | $(VENV)/bin/python
+	@echo "installing xinyu into $(VENV) (the first time takes a minute)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): pyproject.toml | $(VENV)/bin/python
+	@echo "installing xinyu and what its tests need into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(RUN)
+
+run: $(RUN)  ## install and start the whole server in one process (config/monolith.yaml)
+	@exec $(BIN)/xinyu run --config config/monolith.yaml
+
+check: $(DEV)  ## ruff, mypy strict, architecture and unit tests: under 20 s warm
+	@$(BIN)/ruff check xinyu tests scripts
+	@$(BIN)/ruff format --check -q xinyu tests scripts
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest tests/architecture tests/unit
+
+contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL when needed)
+	@scripts/engines run -- $(BIN)/python -m pytest tests/contract
+
+scenarios: $(DEV)  ## black-box stories against the real server process
+	@$(BIN)/python -m pytest tests/scenarios
+
+test: check  ## everything, engines included
+	@scripts/engines run -- $(BIN)/python -m pytest tests/contract tests/property tests/scenarios
+
+test-fast: check  ## without engines and processes
+	@$(BIN)/python -m pytest tests/property
+
+bench: $(DEV)  ## measure WORKLOADS W1, W2 and W4 with their calibrations
+	@$(BIN)/python scripts/bench/run.py
+
+docs: $(DEV)  ## write the generated references in docs/reference
+	@$(BIN)/python scripts/generate_docs.py
+
+clean:  ## remove the environment and the private engines' data (never the server's data folder)
+	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache

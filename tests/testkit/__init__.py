@@ -1,0 +1,1 @@
+"""What tests of every kind share: `from testkit.clock import ManualClock` (tests/ is on pytest's path)."""

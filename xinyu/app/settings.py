@@ -1,0 +1,144 @@
+"""All settings of a process: the sum of the packages' settings, from defaults < YAML files < environment < flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from xinyu.gateway.settings import GatewaySettings
+from xinyu.message.settings import MessageSettings
+from xinyu.delivery.settings import DeliverySettings
+from xinyu.presence.settings import PresenceSettings
+from xinyu.storage.settings import StorageSettings
+
+
+class ConfigError(ValueError):
+    """A setting that cannot work; the message is one line that names it."""
+
+
+class LogSettings(BaseModel):
+    """Logs of the process."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is written.")
+    style: str = Field("console", pattern="^(console|json)$", description="For the eye, or JSON lines.")
+
+
+class AuthSettings(BaseModel):
+    """Secrets that tokens and nodes are checked with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    jwt_secret: str = Field("", repr=False, description="Key of access tokens; at least 32 characters. Secret.")
+    jwt_issuer: str = Field("auth-service", description="The `iss` claim.")
+    admin_secret: str = Field("", repr=False, description="What the CLI shows to the admin port. Secret.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration. Unknown keys are errors."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="XINYU_", env_nested_delimiter="__", validate_default=True
+    )
+
+    node: str = Field("node-1", pattern=r"^[A-Za-z0-9._-]{1,60}$", description="Name of this process in the cluster.")
+    roles: tuple[str, ...] = Field((), description="Roles this process hosts; none names all.")
+    embedded: bool = Field(
+        False, description="One process with everything inside: makes its own secrets and migrates by itself."
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of this process's files.")
+    admin_host: str = Field("127.0.0.1", description="Address of the admin port. Keep it on loopback.")
+    admin_port: int = Field(8089, ge=0, le=65535, description="Port for the CLI, probes and metrics; 0 picks one.")
+    event_loop: str = Field("uvloop", pattern="^(uvloop|asyncio)$", description="Event loop of the process.")
+    shutdown_seconds: float = Field(20.0, gt=0, description="A stop takes no longer than this.")
+
+    log: LogSettings = LogSettings()
+    auth: AuthSettings = AuthSettings()
+    storage: StorageSettings = StorageSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    message: MessageSettings = MessageSettings()
+    delivery: DeliverySettings = DeliverySettings()
+    presence: PresenceSettings = PresenceSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, _YamlLayers(settings_cls, _PENDING_LAYERS)
+
+
+_PENDING_LAYERS: dict[str, Any] = {}
+
+
+class _YamlLayers(PydanticBaseSettingsSource):
+    """The merged YAML files, below the environment."""
+
+    def __init__(self, settings_cls: type[BaseSettings], layers: dict[str, Any]) -> None:
+        super().__init__(settings_cls)
+        self._layers = dict(layers)
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        return self._layers.get(field_name), field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        return self._layers
+
+
+def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Two layers: mappings are merged key by key, anything else is replaced."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return result
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """One configuration file. Raises ConfigError."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a mapping of settings")
+    return content
+
+
+def load_settings(paths: list[Path], flags: dict[str, Any] | None = None) -> Settings:
+    """Settings from `paths` (later ones on top), the environment and `flags`. Raises ConfigError, one line."""
+    layers: dict[str, Any] = {}
+    for path in paths:
+        layers = merged(layers, read_yaml(path))
+    _PENDING_LAYERS.clear()
+    _PENDING_LAYERS.update(layers)
+    try:
+        return Settings(**(flags or {}))
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from error
+    finally:
+        _PENDING_LAYERS.clear()
+
+
+def _one_line(error: ValidationError) -> str:
+    problems = []
+    for item in error.errors():
+        name = ".".join(map(str, item["loc"]))
+        if item["type"] == "extra_forbidden":
+            problems.append(f"{name}: there is no such setting (see `xinyu config defaults`)")
+        else:
+            problems.append(f"{name}: {item['msg']}")
+    return "; ".join(problems)

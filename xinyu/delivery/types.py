@@ -1,0 +1,72 @@
+"""What is delivered."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinyu.kernel.ids import ConversationId, LoginId, SessionId, UserId
+from xinyu.presence.types import SessionTarget
+
+
+class Push(msgspec.Struct, frozen=True):
+    """One log entry on its way to the members' sockets. Ordered and repeated until it arrives (G3, G4)."""
+
+    conversation_id: ConversationId
+    seq: int
+    recipients: list[UserId]
+    payload: msgspec.Raw
+    """The entry as its own domain encodes it."""
+    origin_session: SessionId | None = None
+    """The session that got the entry as its reply already and needs no push."""
+    trace_id: str = ""
+
+
+class Signal(msgspec.Struct, frozen=True):
+    """Something fleeting: typing, a read receipt. Delivered at most once, to whoever is connected now."""
+
+    name: str
+    recipients: list[UserId]
+    payload: msgspec.Raw
+    origin_session: SessionId | None = None
+
+
+class NodePush(msgspec.Struct, frozen=True):
+    """A push, reduced to the sessions of one node."""
+
+    conversation_id: ConversationId
+    seq: int
+    sessions: list[SessionTarget]
+    payload: msgspec.Raw
+    trace_id: str = ""
+
+
+class NodeSignal(msgspec.Struct, frozen=True):
+    """A signal, reduced to the sessions of one node."""
+
+    name: str
+    sessions: list[SessionTarget]
+    payload: msgspec.Raw
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A node's answer to a batch: the sessions it does not have (any more). What it has, it will bring to them."""
+
+    gone: list[SessionId] = []
+
+
+class Completion(msgspec.Struct, frozen=True):
+    """Every node answered for this entry."""
+
+    conversation_id: ConversationId
+    seq: int
+
+
+class CloseOrder(msgspec.Struct, frozen=True):
+    """Close a user's sessions: of one login, or all but one, or all."""
+
+    user_id: UserId
+    login_id: LoginId | None = None
+    """Only this login's sessions; None is every login's."""
+    except_login_id: LoginId | None = None
+    close_code: int = 4401
+    reason: str = "login ended"

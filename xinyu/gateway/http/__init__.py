@@ -1,0 +1,1 @@
+"""REST: CONTRACT.md section 1."""

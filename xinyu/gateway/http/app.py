@@ -1,0 +1,163 @@
+"""The REST application: routes from the domain modules, one way in for all of them.
+
+Order of a request: trace id → caller → size → body → handler → presenter's JSON. Whatever goes wrong on that way comes
+out as the contract's error envelope, and nothing else does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route as StarletteRoute
+
+from xinyu.gateway.auth import Authenticator, Caller
+from xinyu.gateway.http.body import parse_body, read_limited
+from xinyu.gateway.http.call import Call, RawRoute, Route
+from xinyu.gateway.http.errors import ErrorTexts
+from xinyu.gateway.http.replay import ReplayWindow, request_id_of
+from xinyu.gateway.limits import RateLimits
+from xinyu.gateway.ports import Ports
+from xinyu.gateway.settings import GatewaySettings
+from xinyu.kernel.errors import DeadlineExceeded, Unauthenticated, XinyuError
+from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.metrics import Metrics
+from xinyu.telemetry.trace import begin_trace
+
+log = get_logger(__name__)
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class RestApplication:
+    """Serves REST routes over ports."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        ports: Ports,
+        authenticator: Authenticator,
+        limits: RateLimits,
+        metrics: Metrics,
+        texts: ErrorTexts,
+    ) -> None:
+        self._settings = settings
+        self._ports = ports
+        self._authenticator = authenticator
+        self._limits = limits
+        self._metrics = metrics
+        self._texts = texts
+        self._replays = ReplayWindow(settings.replay_window_seconds, settings.replay_window_size)
+
+    def build(self, routes: Iterable[Route | RawRoute], mounts: Iterable[BaseRoute] = ()) -> Starlette:
+        """The ASGI application: `routes`, `/ping`, and `mounts` (the WebSocket endpoint on a shared port)."""
+        table: list[BaseRoute] = [StarletteRoute("/ping", self._ping, methods=["GET", "POST"])]
+        for route in routes:
+            methods = ["POST", "GET"] if isinstance(route, Route) else list(route.methods)
+            table.append(StarletteRoute(route.path, self._endpoint(route), methods=methods))
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=list(self._settings.cors_origins),
+            allow_origin_regex=self._settings.cors_origin_regex or None,
+            allow_methods=["GET", "POST", "OPTIONS", "HEAD"],
+            allow_headers=["*"],
+            expose_headers=["X-Trace-ID", "Retry-After", "Content-Disposition", "ETag", "Content-Range"],
+            allow_credentials=True,
+            max_age=600,
+        )
+        app = Starlette(routes=[*table, *mounts], middleware=[cors])
+        app.add_exception_handler(404, self._not_found)
+        app.add_exception_handler(405, self._not_found)
+        return app
+
+    def _endpoint(self, route: Route | RawRoute) -> Endpoint:
+        run = self._run_json if isinstance(route, Route) else self._run_raw
+
+        async def endpoint(request: Request) -> Response:
+            trace_id = begin_trace(request.headers.get("x-trace-id"))
+            begin = time.perf_counter()
+            response = await self._guarded(run(route, request), route.path)  # type: ignore[operator]
+            response.headers["X-Trace-ID"] = trace_id
+            seconds = time.perf_counter() - begin
+            self._metrics.requests.labels(route.path, str(response.status_code)).observe(seconds)
+            return response
+
+        return endpoint
+
+    async def _guarded(self, work: Awaitable[Response], path: str) -> Response:
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_seconds):
+                return await work
+        except XinyuError as error:
+            if error.category.value == "internal":
+                log.exception("request failed; the stack below says where", path=path)
+            return self._texts.response(error)
+        except TimeoutError:
+            log.warning("request timed out; see the slow call's metric xinyu_rpc_call_seconds", path=path)
+            return self._texts.response(DeadlineExceeded())
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:
+            log.exception("request failed; the stack below says where", path=path)
+            return self._texts.response(XinyuError())
+
+    async def _run_json(self, route: Route, request: Request) -> Response:
+        caller = await self._authenticate(request, in_query=False) if route.auth else None
+        ip = client_ip(request)
+        self._limits.check_request(ip, caller.user_id if caller else None)
+        raw = await read_limited(request, self._settings.max_json_bytes)
+        request_id = request_id_of(caller.user_id if caller else None, route.path, raw)
+        call = Call(
+            body=parse_body(raw, route.body),
+            ports=self._ports,
+            request_id=request_id,
+            ip=ip,
+            user_agent=request.headers.get("user-agent", "")[:200],
+            caller=caller,
+        )
+
+        async def run() -> bytes:
+            result = await route.handler(call)
+            return msgspec.json.encode({} if result is None else result)
+
+        body = await self._replays.once(request_id, run) if route.replay and caller else await run()
+        return Response(body, media_type="application/json")
+
+    async def _run_raw(self, route: RawRoute, request: Request) -> Response:
+        caller = await self._authenticate(request, in_query=route.token_in_query) if route.auth else None
+        self._limits.check_request(client_ip(request), caller.user_id if caller else None)
+        return await route.handler(request, self._ports, caller)
+
+    async def _authenticate(self, request: Request, in_query: bool) -> Caller:
+        token = bearer_token(request.headers.get("authorization", ""))
+        if not token and in_query:
+            token = request.query_params.get("token", "")
+        if not token:
+            raise Unauthenticated("未提供访问令牌！")
+        return await self._authenticator.authenticate(token)
+
+    async def _ping(self, _request: Request) -> Response:
+        return PlainTextResponse("pong")
+
+    async def _not_found(self, _request: Request, _error: Exception) -> Response:
+        body = msgspec.json.encode({"code": 404, "message": "接口不存在", "data": None, "error": "request.no_route"})
+        return Response(body, 404, media_type="application/json")
+
+
+def bearer_token(header: str) -> str:
+    """The token of an Authorization header; a bare token is accepted too (CONTRACT.md section 1.0)."""
+    scheme, _, token = header.strip().partition(" ")
+    if not token:
+        return scheme
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def client_ip(request: Request) -> str:
+    """The peer's address. Forwarded headers are honoured by uvicorn alone, for proxies it was told to trust."""
+    return request.client.host if request.client else ""

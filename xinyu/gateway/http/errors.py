@@ -1,0 +1,61 @@
+"""Errors as REST clients see them: category → status, code → the contract's words.
+
+No business error is a 401: web clients would drop their token (CONTRACT.md section 0, row 16).
+"""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.responses import Response
+
+from xinyu.kernel.errors import Category, XinyuError
+
+STATUS_OF: dict[Category, int] = {
+    Category.INVALID: 400,
+    Category.UNAUTHENTICATED: 401,
+    Category.PERMISSION: 403,
+    Category.NOT_FOUND: 404,
+    Category.CONFLICT: 409,
+    Category.PRECONDITION: 400,
+    Category.EXHAUSTED: 429,
+    Category.INTERNAL: 500,
+    Category.UNAVAILABLE: 503,
+    Category.DEADLINE: 504,
+}
+
+COMMON_TEXTS: dict[str, str] = {
+    "internal.error": "服务器内部错误",
+    "request.overloaded": "操作过于频繁，请稍后再试",
+    "transport.unavailable": "服务暂不可用，请稍后再试",
+    "transport.deadline": "服务响应超时，请稍后再试",
+    "storage.unavailable": "服务暂不可用，请稍后再试",
+    "storage.commit_unknown": "服务暂不可用，请稍后再试",
+    "auth.unauthenticated": "无效的访问令牌！",
+}
+
+
+class ErrorTexts:
+    """The contract's string for each error code; an error without one keeps its own English message."""
+
+    def __init__(self, texts: dict[str, str]) -> None:
+        self._texts = {**COMMON_TEXTS, **texts}
+
+    def text_of(self, error: XinyuError) -> str:
+        """What a client is shown. Internal errors never show their own message."""
+        if error.category is Category.INTERNAL:
+            return self._texts["internal.error"]
+        default = type(error)().message if type(error).code in self._texts else error.message
+        if error.code in self._texts and error.message == default:
+            return self._texts[error.code]
+        return error.message
+
+    def response(self, error: XinyuError) -> Response:
+        """The error envelope of CONTRACT.md section 1.0."""
+        status = STATUS_OF[error.category]
+        headers = {}
+        if error.retry_after_ms is not None:
+            headers["Retry-After"] = str(max(1, -(-error.retry_after_ms // 1000)))
+        body = msgspec.json.encode(
+            {"code": status, "message": self.text_of(error), "data": None, "error": error.code}
+        )
+        return Response(body, status, headers, media_type="application/json")

@@ -1,0 +1,1 @@
+"""One module per domain: handlers, the ROUTES list, the contract's ERRORS strings."""

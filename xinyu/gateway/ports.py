@@ -1,0 +1,20 @@
+"""The ports that gateways call. Each is a stub: where its service runs is none of a handler's business."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xinyu.delivery.port import DeliveryPort
+from xinyu.message.port import ConversationPort, DevicePort, MessagePort
+from xinyu.presence.port import PresencePort
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything a handler can ask."""
+
+    messages: MessagePort
+    conversations: ConversationPort
+    devices: DevicePort
+    presence: PresencePort
+    delivery: DeliveryPort

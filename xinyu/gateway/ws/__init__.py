@@ -1,0 +1,1 @@
+"""WebSocket: CONTRACT.md section 2."""

@@ -1,0 +1,1 @@
+"""Handlers of client frames, one module per domain, an EVENTS table each."""

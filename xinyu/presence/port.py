@@ -1,0 +1,39 @@
+"""How others ask and tell who is connected."""
+
+from __future__ import annotations
+
+from xinyu.kernel.ids import NodeId, SessionId, UserId
+from xinyu.kernel.port import Port, rpc
+from xinyu.presence.types import NodeRef, NodeSessions, OnlineUser, PresenceEntry
+
+
+class PresencePort(Port):
+    """The sessions of all users."""
+
+    @rpc(210, idempotent=True)
+    async def register(self, entry: PresenceEntry) -> None:
+        """Add a session. Entries of an older epoch of the same node are dropped."""
+
+    @rpc(211, idempotent=True)
+    async def unregister(self, entry: PresenceEntry) -> None:
+        """Remove exactly this session of exactly this epoch; anything newer stays."""
+
+    @rpc(212, idempotent=True)
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> None:
+        """Extend the leases of a node's sessions, in one batch; missing ones are added again."""
+
+    @rpc(213, idempotent=True)
+    async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
+        """All live sessions of these users, grouped by node: one call for a whole fan-out."""
+
+    @rpc(214, idempotent=True)
+    async def list_online(self, user_ids: list[UserId]) -> list[OnlineUser]:
+        """Those of `user_ids` who have a session, in no order."""
+
+    @rpc(215, idempotent=True)
+    async def forget(self, at: NodeRef, session_ids: list[SessionId]) -> None:
+        """Remove sessions that a delivery found gone from their node, of this epoch only."""
+
+    @rpc(216, idempotent=True)
+    async def drop_node(self, node: NodeId, epoch: int) -> None:
+        """Remove every session of a node up to and including `epoch` (it left, or was reborn)."""

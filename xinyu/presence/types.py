@@ -1,0 +1,48 @@
+"""Values of the presence domain."""
+
+from __future__ import annotations
+
+import msgspec
+
+from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
+
+
+class NodeRef(msgspec.Struct, frozen=True):
+    """A process in one of its lives: a restart has the same `node` and a new `epoch`."""
+
+    node: NodeId
+    epoch: int
+    address: str = ""
+    """Where its RPC listens, "host:port"; "" inside one process."""
+
+
+class PresenceEntry(msgspec.Struct, frozen=True):
+    """One session of a user."""
+
+    user_id: UserId
+    session_id: SessionId
+    device_id: DeviceId
+    platform: str
+    at: NodeRef
+
+
+class SessionTarget(msgspec.Struct, frozen=True):
+    """A session to deliver to."""
+
+    user_id: UserId
+    session_id: SessionId
+
+
+class NodeSessions(msgspec.Struct, frozen=True):
+    """The located sessions that one node holds."""
+
+    at: NodeRef
+    sessions: list[SessionTarget]
+
+
+class OnlineUser(msgspec.Struct, frozen=True):
+    """A user with at least one session."""
+
+    user_id: UserId
+    platforms: list[str]
+    device_ids: list[DeviceId]

@@ -1,0 +1,1 @@
+"""What the server tells its operators: structured logs, metrics, the trace id that joins them."""
