@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
+ENGINES := $(BIN)/python scripts/engines
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast check contract scenarios bench docs clean
@@ -13,7 +14,7 @@ help:  ## list the targets
 
 $(VENV)/bin/python:
 	@scripts/python_check $(PYTHON)
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(RUN): pyproject.toml | $(VENV)/bin/python
 	@echo "installing xinyu into $(VENV) (the first time takes a minute)"
@@ -35,13 +36,13 @@ check: $(DEV)  ## ruff, mypy strict, architecture and unit tests: under 20 s war
 	@$(BIN)/python -m pytest tests/architecture tests/unit
 
 contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL when needed)
-	@scripts/engines run -- $(BIN)/python -m pytest tests/contract
+	@$(ENGINES) run -- $(BIN)/python -m pytest tests/contract
 
 scenarios: $(DEV)  ## black-box stories against the real server process
 	@$(BIN)/python -m pytest tests/scenarios
 
 test: check  ## everything, engines included
-	@scripts/engines run -- $(BIN)/python -m pytest tests/contract tests/property tests/scenarios
+	@$(ENGINES) run -- $(BIN)/python -m pytest tests/contract tests/property tests/scenarios
 
 test-fast: check  ## without engines and processes
 	@$(BIN)/python -m pytest tests/property
@@ -53,4 +54,5 @@ docs: $(DEV)  ## write the generated references in docs/reference
 	@$(BIN)/python scripts/generate_docs.py
 
 clean:  ## remove the environment and the private engines' data (never the server's data folder)
+	@[ ! -d .run/engines ] || $(PYTHON) scripts/engines stop --force
 	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache
