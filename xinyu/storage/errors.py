@@ -22,3 +22,9 @@ class UniqueViolation(XinyuError):
 
     category = Category.CONFLICT
     code = "storage.unique"
+
+
+class EffectPending(Unavailable):
+    """The change is recorded and will take effect in a moment."""
+
+    code = "storage.effect_pending"

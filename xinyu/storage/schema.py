@@ -16,7 +16,11 @@ HexId = sa.String(32, collation=None).with_variant(mysql.CHAR(32, charset="ascii
 """32 lower-case hex characters."""
 Ascii = sa.String(190).with_variant(mysql.VARCHAR(190, charset="ascii", collation="ascii_bin"), "mysql")
 """A short exact key."""
-TABLE_OPTIONS = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_unicode_ci"}
+TABLE_OPTIONS: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_unicode_ci",
+}
 """Give to every Table as `**TABLE_OPTIONS`."""
 
 

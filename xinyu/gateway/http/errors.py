@@ -30,6 +30,7 @@ COMMON_TEXTS: dict[str, str] = {
     "transport.deadline": "服务响应超时，请稍后再试",
     "storage.unavailable": "服务暂不可用，请稍后再试",
     "storage.commit_unknown": "服务暂不可用，请稍后再试",
+    "storage.effect_pending": "操作已提交，稍后生效",
     "auth.unauthenticated": "无效的访问令牌！",
 }
 
