@@ -53,7 +53,9 @@ def terminate(pid: int, started: str, folder: Path, within: float = 30.0) -> Non
         os.kill(pid, number)
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
-            if not is_ours(pid, started, folder):
+            # An ending process loses its command line before its files and locks: only its start time tells.
+            found = identity(pid)
+            if found is None or found.started != started:
                 return
             time.sleep(0.02)
     raise EngineError(f"process {pid} does not end")
