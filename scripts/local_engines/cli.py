@@ -95,7 +95,6 @@ def _install_missing(instances: Sequence[Instance]) -> None:
     if not missing:
         return
     packages = [package for server in missing for package in server.packages]
-    print(f"xinyu: installing {' '.join(packages)} (only the first time)", file=sys.stderr, flush=True)
     install(packages, "; ".join(missing.values()), ROOT / "packages.log")
     still = [why for server in missing if (why := server.missing())]
     if still:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,7 @@ def install(packages: Sequence[str], why: str, log: Path) -> None:
     prefix = _as_root()
     if prefix is None:
         raise EngineError(f"{why}, and this user may not install packages (no root, no passwordless sudo); {by_hand}")
+    print(f"xinyu: installing {' '.join(packages)} (only the first time)", file=sys.stderr, flush=True)
     options = ["--yes", "--quiet", "--no-install-recommends", "--no-remove", "-o", "DPkg::Lock::Timeout=300"]
     command = [*prefix, apt, "install", *options, *packages]
     log.parent.mkdir(parents=True, exist_ok=True)
