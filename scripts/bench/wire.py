@@ -20,7 +20,7 @@ class HandshakeRefused(Exception):
     """The server did not switch to WebSocket."""
 
 
-class SocketClosed(Exception):
+class SocketClosed(ConnectionError):
     """The server closed the socket."""
 
 
@@ -45,7 +45,18 @@ def _head(first: int, size: int) -> bytes:
 class Socket(asyncio.Protocol):
     """One client connection; `on_text` gets the payload of every text frame."""
 
-    __slots__ = ("_out", "_reading", "_request", "_tail", "_upgraded", "close_code", "closed", "on_text", "opened", "transport")
+    __slots__ = (
+        "_out",
+        "_reading",
+        "_request",
+        "_tail",
+        "_upgraded",
+        "close_code",
+        "closed",
+        "on_text",
+        "opened",
+        "transport",
+    )
 
     def __init__(self, request: bytes, on_text: Callable[[bytes], None]) -> None:
         self._request = request
@@ -165,6 +176,8 @@ async def connect(url: str, on_text: Callable[[bytes], None]) -> Socket:
         f"Sec-WebSocket-Key: {_KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
     loop = asyncio.get_running_loop()
-    _, socket = await loop.create_connection(lambda: Socket(request, on_text), parts.hostname, parts.port)
+    _, socket = await loop.create_connection(
+        lambda: Socket(request, on_text), parts.hostname or "127.0.0.1", parts.port or 80
+    )
     await socket.opened
     return socket

@@ -1,0 +1,117 @@
+"""Users for the load, and friends among them, made through the public REST API."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import msgspec
+
+from bench.rest import Rest, RestError
+
+Progress = Callable[[int, int], None]  # (done, wanted)
+
+_AT_ONCE = 16
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A registered user with a valid token."""
+
+    uid: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Friends:
+    """Two befriended accounts and the id of their private conversation (the contract's talk id)."""
+
+    sender: Account
+    receiver: Account
+    talk_id: int
+
+
+class Accounts:
+    """Makes what is asked for and keeps it: asking again for as many, or fewer, costs nothing."""
+
+    def __init__(self, base_url: str, progress: Progress = lambda done, wanted: None) -> None:
+        self._base_url = base_url
+        self._progress = progress
+        self._users: list[Account] = []
+        self._pairs: list[Friends] = []
+        self._next_mobile = 13_000_000_000 + secrets.randbelow(5_000_000_000)
+        self._password = secrets.token_hex(12)
+
+    def at(self, base_url: str) -> None:
+        """The server moved (a restart on the same data took another port)."""
+        self._base_url = base_url
+
+    async def users(self, count: int) -> list[Account]:
+        """`count` users without friends. Raises RestError."""
+        missing = count - len(self._users)
+        if missing > 0:
+            async with Rest(self._base_url, _AT_ONCE) as rest:
+                self._users += await self._all(lambda: self._register(rest), missing)
+        return self._users[:count]
+
+    async def make(self, n_pairs: int) -> list[Friends]:
+        """`n_pairs` pairs of friends. Raises RestError."""
+        missing = n_pairs - len(self._pairs)
+        if missing > 0:
+            async with Rest(self._base_url, _AT_ONCE) as rest:
+                self._pairs += await self._all(lambda: self._befriended(rest), missing)
+        return self._pairs[:n_pairs]
+
+    async def _all(self, job: Callable[[], Awaitable[_T]], count: int) -> list[_T]:
+        results: list[_T] = []
+        left = iter(range(count))
+
+        async def worker() -> None:
+            for _ in left:
+                results.append(await job())
+                self._progress(len(results), count)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(_AT_ONCE):
+                    group.create_task(worker())
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # they all met the same trouble
+        return results
+
+    async def _register(self, rest: Rest) -> Account:
+        self._next_mobile += 1
+        mobile = str(self._next_mobile)
+        sent = await rest.post("/common/send-sms", {"mobile": mobile, "channel": "register"})
+        if not sent.get("sms_code"):
+            raise RestError("the server keeps verification codes to itself: the benchmark needs codes in responses")
+        answer = await rest.post(
+            "/auth/register",
+            {
+                "nickname": f"load {mobile[-6:]}",
+                "mobile": mobile,
+                "password": self._password,
+                "sms_code": sent["sms_code"],
+                "platform": "web",
+            },
+        )
+        return Account(_uid_of(answer["access_token"]), answer["access_token"])
+
+    async def _befriended(self, rest: Rest) -> Friends:
+        sender, receiver = await self._register(rest), await self._register(rest)
+        await rest.post("/contact-apply/create", {"user_id": receiver.uid, "remark": "load"}, sender.token)
+        applications = await rest.post("/contact-apply/list", {}, receiver.token)
+        apply_id = applications["items"][0]["id"]
+        accepted = await rest.post("/contact-apply/accept", {"apply_id": apply_id, "remark": ""}, receiver.token)
+        return Friends(sender, receiver, accepted["session"]["id"])
+
+
+def _uid_of(token: str) -> int:
+    """The user id in a token's claims; the server checks signatures, we only read."""
+    claims = token.split(".")[1]
+    return int(msgspec.json.decode(base64.urlsafe_b64decode(claims + "=" * (-len(claims) % 4)))["uid"])

@@ -1,0 +1,55 @@
+"""The aims of WORKLOADS, monolith column, as data: which measure of which case must be how large or small."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """`least` or most `value` of a measure; `stretch` is the better value worth naming."""
+
+    workload: str
+    case: str
+    measure: str
+    value: float
+    at_least: bool
+    stretch: float | None = None
+
+    def reached(self, measured: float) -> bool:
+        """Whether `measured` is good enough."""
+        return measured >= self.value if self.at_least else measured <= self.value
+
+    def stretched(self, measured: float) -> bool:
+        """Whether it is even better."""
+        if self.stretch is None:
+            return False
+        return measured >= self.stretch if self.at_least else measured <= self.stretch
+
+    def describe(self) -> str:
+        """As the table shows it."""
+        sign = "≥" if self.at_least else "≤"
+        more = f" (stretch {self.stretch:g})" if self.stretch is not None else ""
+        return f"{sign} {self.value:g}{more}"
+
+
+AIMS = (
+    Aim("W1", "k=1", "ratio_to_E1", 0.11, at_least=True, stretch=0.14),
+    Aim("W1", "k=8", "ratio_to_E8", 0.13, at_least=True, stretch=0.16),
+    Aim("W2", "2000/s", "p50_ms", 3.0, at_least=False),
+    Aim("W2", "2000/s", "p99_ms", 15.0, at_least=False),
+    *(
+        aim
+        for size in (2000, 5000, 8000)
+        for aim in (
+            Aim("W4", f"{size} idle", "rss_kb_per_connection", 30.0, at_least=False, stretch=24.0),
+            Aim("W4", f"{size} idle", "connects_per_second", 1000.0, at_least=True, stretch=1500.0),
+        )
+    ),
+    Aim("W4", "5000 idle", "idle_cpu_percent", 2.0, at_least=False),
+)
+
+
+def aim_for(workload: str, case: str, measure: str) -> Aim | None:
+    """The aim of one measure, if it has one."""
+    return next((aim for aim in AIMS if (aim.workload, aim.case, aim.measure) == (workload, case, measure)), None)

@@ -1,0 +1,120 @@
+"""The server under test: one of our own on one core, or a cluster that runs already."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from bench.process import NotReady, ServerProcess, free_port
+
+_READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where to measure; `pids` are the processes whose CPU and memory count (empty: not measured)."""
+
+    http_url: str
+    ws_url: str
+    pids: tuple[int, ...] = ()
+
+
+class Server(Protocol):
+    """Something that can be measured again from a fresh start."""
+
+    async def start(self) -> Target:
+        """Up and ready. Raises NotReady."""
+
+    async def stop(self) -> None:
+        """Gone. Idempotent."""
+
+
+class RunningCluster:
+    """Not ours: neither started nor stopped."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    async def start(self) -> Target:
+        """As it is."""
+        return self._target
+
+    async def stop(self) -> None:
+        """It runs on."""
+
+
+class OwnServer:
+    """`xinyu run` on a temporary folder: its data outlive stop and start, so accounts and tokens stay valid."""
+
+    def __init__(self, config: Path, folder: Path, cpu: int | None) -> None:
+        self._config = config
+        self._folder = folder
+        self._cpu = cpu
+        self._process: ServerProcess | None = None
+
+    async def start(self) -> Target:
+        """Start on new free ports and wait for /readyz."""
+        http, admin = free_port(), free_port()
+        overlay = self._folder / "bench.yaml"
+        overlay.write_text(yaml.safe_dump(_overlay(self._folder / "data", http, admin)))
+        command = [sys.executable, "-m", "xinyu", "run", "--config", str(self._config), "--config", str(overlay)]
+        self._process = ServerProcess(command, self._folder / "server.log", self._cpu)
+        await self._ready(f"http://127.0.0.1:{admin}/readyz")
+        return Target(f"http://127.0.0.1:{http}", f"ws://127.0.0.1:{http}", (self._process.pid,))
+
+    async def _ready(self, url: str) -> None:
+        assert self._process is not None
+        deadline = time.monotonic() + _READY_SECONDS
+        while time.monotonic() < deadline:
+            self._process.check_alive()
+            if await asyncio.to_thread(_answers, url):
+                return
+            await asyncio.sleep(0.1)
+        raise NotReady(f"the server was not ready after {_READY_SECONDS:.0f} s{self._process.last_words()}")
+
+    async def stop(self) -> None:
+        """SIGTERM, and wait."""
+        if self._process is not None:
+            await self._process.stop()
+            self._process = None
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2.0) as response:
+            return bool(response.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _overlay(data: Path, http: int, admin: int) -> dict[str, Any]:
+    """What a benchmark changes: ports and folder, cheap password hashes, limits that count but never bite."""
+    return {
+        "data_dir": str(data),
+        "admin_port": admin,
+        "shutdown_seconds": 10.0,
+        "gateway": {
+            "http_port": http,
+            "ws_port": http,
+            "requests_per_minute_per_user": 100_000_000,
+            "requests_per_minute_per_ip": 100_000_000,
+            "sends_per_second_per_user": 1_000_000,
+            "drain_seconds": 0.5,
+        },
+        "user": {
+            "codes_in_response": True,
+            "accept_plain_passwords": True,
+            "code_sends_per_address": 0,
+            "code_sends_per_target": 0,
+            "argon2_time_cost": 1,
+            "argon2_memory_kib": 8,
+        },
+    }
