@@ -50,7 +50,7 @@ class _File(msgspec.Struct):
 class FileCursors(CursorStore):
     """Cursors in one JSON file for one user and device, replaced atomically, mode 0600.
 
-    A file of another owner raises `ForeignCursors` rather than mixing two logs; a missing one counts as never connected.
+    A file of another owner raises `ForeignCursors` rather than mixing two logs; a missing one means never connected.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

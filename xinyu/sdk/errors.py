@@ -1,4 +1,4 @@
-"""What an SDK call can raise. All are `XinyuError`s; `ApiError` is the server's answer, the others are about the way to it."""
+"""What an SDK call can raise: `ApiError` is the server's answer, the others are about the way to it."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ApiError(XinyuError):
 
 
 class ConnectionLost(XinyuError):
-    """The server could not be reached, or the connection broke before the answer; the request may or may not have run."""
+    """The server cannot be reached, or the connection broke before the answer; the request may or may not have run."""
 
     category = Category.UNAVAILABLE
     code = "sdk.connection_lost"

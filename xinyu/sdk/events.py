@@ -78,7 +78,7 @@ class ConversationChanged(Event, frozen=True):
     talk_mode: int
     to_from_id: int
     sender_id: int = 0
-    msg_text: str | None | msgspec.UnsetType = msgspec.UNSET
+    msg_text: str | msgspec.UnsetType | None = msgspec.UNSET
     avatar: str | msgspec.UnsetType = msgspec.UNSET
     updated_at: int = 0
     """Epoch milliseconds."""

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Gap(NamedTuple):
-    """What to read from the log: everything readable after `after`. The reader knows that the log goes up to `target`."""
+    """What to read from the log: everything readable after `after`. The log is known to go up to `target`."""
 
     after: int
     target: int
@@ -68,12 +68,17 @@ class Sequencer(Generic[T]):
         """Whether `pop` would give an entry."""
         return self._begun and self._cursor + 1 in self._held
 
-    def begin(self, cursor: int) -> None:
-        """Begin after `cursor`, or before the first push that came meanwhile. Without effect when already begun."""
+    def begin(self, cursor: int | None) -> None:
+        """Begin after `cursor`, or before the first push that came meanwhile; None: just there.
+
+        Without effect when already begun.
+        """
         if self._begun:
             return
-        first = min(self._held, default=cursor + 1)
-        self._cursor = self._covered = min(cursor, first - 1)
+        first = min(self._held, default=max(self._head, 1))
+        if cursor is None or first <= cursor:
+            cursor = first - 1
+        self._cursor = self._covered = cursor
         self._head = max(self._head, cursor)
         self._begun = True
         self._settle()
@@ -125,7 +130,7 @@ class Sequencer(Generic[T]):
         return item
 
     def gap(self) -> Gap | None:
-        """What must be read from the log to go on. None while there is something to take: reading ahead costs memory."""
+        """What must be read from the log to go on. None while there is something to take: reading ahead costs room."""
         if not self._begun or self.ready or self._cursor >= self._head:
             return None
         return Gap(self._cursor, self._head)

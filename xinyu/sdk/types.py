@@ -179,6 +179,44 @@ class SyncPage(msgspec.Struct):
     more: bool
 
 
+class Hello(msgspec.Struct):
+    """Payload of the first frame, `connect`; `ts` is the server's time in milliseconds."""
+
+    uid: int
+    ts: int
+    platform: str = ""
+
+
+class Frame(msgspec.Struct):
+    """The envelope of every frame from the server."""
+
+    event: str
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    id: str | None = None
+    ackid: str | None = None
+
+
+class Refusal(msgspec.Struct):
+    """Payload of an `error` reply."""
+
+    code: int
+    error: str = ""
+    message: str = ""
+    retry_after_ms: int | None = None
+
+
+class Trouble(msgspec.Struct):
+    """Payload of `event_error`."""
+
+    error_code: int = 0
+
+
+class Drain(msgspec.Struct):
+    """Payload of `server.drain`."""
+
+    delay_ms: int = 0
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the conversation list (TalkSessionItem; 1 = yes, 2 = no in the flags)."""
 

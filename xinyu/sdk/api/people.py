@@ -128,7 +128,7 @@ class UserApi:
         return base64.b64encode(self._key.encrypt(password.encode(), padding.PKCS1v15())).decode()
 
     async def send_sms(self, mobile: str, channel: str) -> str:
-        """Ask for a code (`register`, `forget_account`, `mobile_update`). The code itself where the server is embedded."""
+        """Ask for a code (`register`, `forget_account`, `mobile_update`); returns it where the server is embedded."""
         return str(
             (await self._rest.post("common/send-sms", {"mobile": mobile, "channel": channel})).get("sms_code", "")
         )

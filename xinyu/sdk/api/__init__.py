@@ -1,0 +1,1 @@
+"""REST calls, grouped by what they are about."""
