@@ -63,7 +63,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "uvloop": ("xinyu/app/**",),
     "jwt": ("xinyu/user/tokens.py", "xinyu/gateway/auth.py"),
     "argon2": ("xinyu/user/**",),
-    "cryptography": ("xinyu/user/**",),
+    "cryptography": ("xinyu/user/**", "xinyu/sdk/api/people.py"),
     "aiosmtplib": ("xinyu/user/**",),
     "limits": ("xinyu/gateway/limits.py", "xinyu/user/**"),
     "PIL": ("xinyu/media/**",),

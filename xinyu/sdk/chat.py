@@ -13,6 +13,7 @@ import msgspec
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import new_msg_id
+from xinyu.sdk.api.uploads import Image, MediaApi
 from xinyu.sdk.backoff import Backoff
 from xinyu.sdk.catchup import CatchUp
 from xinyu.sdk.errors import ContractViolation, SendTimeout, is_temporary
@@ -29,7 +30,6 @@ from xinyu.sdk.types import (
     Talk,
     Tuning,
 )
-from xinyu.sdk.uploads import Image, MediaApi
 
 T = TypeVar("T")
 

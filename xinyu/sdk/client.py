@@ -17,7 +17,9 @@ from xinyu.kernel.clock import Clock, SystemClock
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.api.groups import GroupsApi
 from xinyu.sdk.api.people import ContactsApi, Login, UserApi
+from xinyu.sdk.api.rest import Rest
 from xinyu.sdk.api.talks import MessagesApi, TalksApi
+from xinyu.sdk.api.uploads import MediaApi
 from xinyu.sdk.catchup import CatchUp, History
 from xinyu.sdk.chat import Chat
 from xinyu.sdk.cursors import CursorStore, MemoryCursors
@@ -28,7 +30,6 @@ from xinyu.sdk.errors import (
     RequestTimeout,
 )
 from xinyu.sdk.events import Connected, Disconnected, Event, EventQueue, event_of
-from xinyu.sdk.rest import Rest
 from xinyu.sdk.socket import Handler, Socket
 from xinyu.sdk.types import (
     Frame,
@@ -37,7 +38,6 @@ from xinyu.sdk.types import (
     Message,
     Tuning,
 )
-from xinyu.sdk.uploads import MediaApi
 
 T = TypeVar("T")
 

@@ -12,12 +12,13 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.backoff import Backoff, Verdict, verdict_on
+from xinyu.sdk.dialing import dial
 from xinyu.sdk.errors import (
     ClientClosed,
     ConnectionLost,
@@ -31,15 +32,8 @@ from xinyu.sdk.errors import (
 from xinyu.sdk.requests import Requests
 from xinyu.sdk.types import Drain, Frame, Hello, Trouble, Tuning
 
-MAX_FRAME_BYTES = 32 * 1024 * 1024
-"""As the contract bounds a message (2.1)."""
-
 T = TypeVar("T")
 log = logging.getLogger("xinyu.sdk")
-# The library logs handshakes, so the token in the address, at DEBUG: its logger stays above that.
-_wire_log = logging.getLogger("xinyu.sdk.wire")
-
-_wire_log.setLevel(logging.INFO)
 
 
 class Handler(abc.ABC):
@@ -185,22 +179,12 @@ class Socket:
         self._refused, self._asked_ms = False, None
         url = f"{next(self._urls)}?{urlencode(dict(self._query()))}"
         try:
-            socket = await connect(
-                url,
-                compression=None,
-                ping_interval=None,  # the heartbeat is an event of the contract
-                close_timeout=2,
-                open_timeout=self._tuning.request_seconds,
-                max_size=MAX_FRAME_BYTES,
-                logger=_wire_log,
-            )
-        except InvalidStatus as error:
-            self._last_error = ConnectionLost(f"the handshake was answered with {error.response.status_code}")
-            if error.response.status_code in (401, 403):
-                self._finish(LoginEnded())
+            socket = await dial(url, self._tuning.request_seconds)
+        except LoginEnded as error:
+            self._finish(error)
             return
-        except (OSError, TimeoutError, WebSocketException) as error:
-            self._last_error = ConnectionLost(f"cannot connect: {type(error).__name__}")
+        except ConnectionLost as error:
+            self._last_error = error
             return
         try:
             await self._serve(socket)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from xinyu.sdk.rest import Empty, Rest
+from xinyu.sdk.api.rest import Empty, Rest
 from xinyu.sdk.types import Json
 
 

@@ -9,7 +9,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from xinyu.sdk.rest import Empty, Rest
+from xinyu.sdk.api.rest import Empty, Rest
 from xinyu.sdk.types import Conversation, Json
 
 

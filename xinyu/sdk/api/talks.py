@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from xinyu.kernel.ids import new_msg_id
-from xinyu.sdk.rest import Empty, Rest
+from xinyu.sdk.api.rest import Empty, Rest
 from xinyu.sdk.types import Conversation, Json, Message, Record, SyncPage, Talk
 
 

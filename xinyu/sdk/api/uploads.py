@@ -18,8 +18,8 @@ import httpx
 import msgspec
 
 from xinyu.kernel.errors import XinyuError
+from xinyu.sdk.api.rest import Rest, refusal
 from xinyu.sdk.errors import ConnectionLost, ContractViolation, TransferInterrupted, is_temporary
-from xinyu.sdk.rest import Rest, refusal
 from xinyu.sdk.types import Talk
 
 Progress = Callable[[int, int], None]
