@@ -125,8 +125,8 @@ class Blobs(abc.ABC):
 
     @abc.abstractmethod
     async def keep(self, staged_id: StagedId, key: BlobKey) -> None:
-        """Store staged bytes under `key`; bytes that are there already stay, the staged ones go then. Repeating it after
-        a success does nothing. Raises BlobMissing when neither is there, BlobsUnavailable."""
+        """Store staged bytes under `key`; bytes that are there already stay, the staged ones go then. Repeating it
+        after a success does nothing. Raises BlobMissing when neither is there, BlobsUnavailable."""
 
     @abc.abstractmethod
     async def join(self, keys: list[BlobKey]) -> Staged:

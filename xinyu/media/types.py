@@ -60,8 +60,8 @@ class MediaObject(msgspec.Struct, frozen=True):
     """Sniffed; application/octet-stream where nothing is known."""
     sha256: str
     url: str
-    """Where it is downloaded: `/media/YYYY/MM/DD/<id>.<extension>` (CONTRACT.md section 1.10). Knowing it is the right to
-    read it."""
+    """Where it is downloaded: `/media/YYYY/MM/DD/<id>.<extension>` (CONTRACT.md section 1.10). Knowing it is the right
+    to read it."""
     created_at_ms: int
     blob: BlobKey
     width: int = 0
