@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from xinyu.delivery.port import DeliveryPort
 from xinyu.message.port import ConversationPort, DevicePort, MessagePort
 from xinyu.presence.port import PresencePort
+from xinyu.user.port import AccountPort, CodePort, CredentialPort, LoginPort, ProfilePort
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,8 @@ class Ports:
     devices: DevicePort
     presence: PresencePort
     delivery: DeliveryPort
+    profiles: ProfilePort
+    accounts: AccountPort
+    credentials: CredentialPort
+    logins: LoginPort
+    codes: CodePort

@@ -59,7 +59,7 @@ class BadPasswordCipher(UserError):
 
 
 class BadPassword(UserError):
-    """The password is too short or too long."""
+    """The password must have 6 to 128 characters."""
 
     category = Category.INVALID
     code = "user.bad_password"

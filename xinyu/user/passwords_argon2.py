@@ -91,7 +91,7 @@ class Argon2Vault(PasswordVault):
         if password is None:
             raise BadPasswordCipher()
         if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-            raise BadPassword(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
+            raise BadPassword()
         return self._hasher.hash(password)
 
 
