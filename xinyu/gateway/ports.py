@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xinyu.delivery.port import DeliveryPort
+from xinyu.media.port import Blobs, EmoticonPort, MediaPort, UploadPort
 from xinyu.message.port import ConversationPort, DevicePort, MessagePort
 from xinyu.presence.port import PresencePort
 from xinyu.user.port import AccountPort, CodePort, CredentialPort, LoginPort, ProfilePort
@@ -24,3 +25,8 @@ class Ports:
     credentials: CredentialPort
     logins: LoginPort
     codes: CodePort
+    uploads: UploadPort
+    media: MediaPort
+    emoticons: EmoticonPort
+    blobs: Blobs
+    """No port: the bytes themselves, which never travel by RPC (ADR 0006)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,7 +17,8 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route as StarletteRoute
+from starlette.routing import BaseRoute
+from starlette.routing import Route as StarletteRoute
 
 from xinyu.gateway.auth import Authenticator, Caller
 from xinyu.gateway.http.body import parse_body, read_limited
@@ -77,12 +79,14 @@ class RestApplication:
         return app
 
     def _endpoint(self, route: Route | RawRoute) -> Endpoint:
-        run = self._run_json if isinstance(route, Route) else self._run_raw
+        run: Endpoint = partial(self._run_json, route) if isinstance(route, Route) else partial(self._run_raw, route)
+        longer = route.timeout_seconds if isinstance(route, RawRoute) else None
+        seconds_allowed = longer or self._settings.request_timeout_seconds
 
         async def endpoint(request: Request) -> Response:
             trace_id = begin_trace(request.headers.get("x-trace-id"))
             begin = time.perf_counter()
-            response = await self._guarded(run(route, request), route.path)  # type: ignore[operator]
+            response = await self._guarded(run(request), route.path, seconds_allowed)
             response.headers["X-Trace-ID"] = trace_id
             seconds = time.perf_counter() - begin
             self._metrics.requests.labels(route.path, str(response.status_code)).observe(seconds)
@@ -90,9 +94,9 @@ class RestApplication:
 
         return endpoint
 
-    async def _guarded(self, work: Awaitable[Response], path: str) -> Response:
+    async def _guarded(self, work: Awaitable[Response], path: str, seconds: float) -> Response:
         try:
-            async with asyncio.timeout(self._settings.request_timeout_seconds):
+            async with asyncio.timeout(seconds):
                 return await work
         except XinyuError as error:
             if error.category.value == "internal":

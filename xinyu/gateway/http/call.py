@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -76,7 +76,8 @@ class RawRoute:
     methods: tuple[str, ...] = ("POST",)
     auth: bool = True
     token_in_query: bool = False
-    limits: dict[str, int] = field(default_factory=dict)
+    timeout_seconds: float | None = None
+    """For bodies that may take longer than `request_timeout_seconds`."""
 
 
 ROUTE_TYPES = Route | RawRoute
