@@ -9,9 +9,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from xinyu.delivery.settings import DeliverySettings
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.message.settings import MessageSettings
-from xinyu.delivery.settings import DeliverySettings
 from xinyu.presence.settings import PresenceSettings
 from xinyu.storage.settings import StorageSettings
 

@@ -76,7 +76,7 @@ class MessagePort(Port):
     @rpc(303, idempotent=True)
     async def list_messages(self, user_id: UserId, msg_ids: list[MsgId]) -> list[Entry]:
         """Messages by id, in the order asked; those that do not exist or that `user_id` may not read are left out.
-        The records of a merged forward that `user_id` can read count as readable. At most 200."""
+        The originals of a merged forward that `user_id` can read count as readable. At most 200."""
 
     @rpc(321, idempotent=True)
     async def sync(
@@ -103,7 +103,8 @@ class ConversationPort(Port):
     @rpc(701, idempotent=True)
     async def list_conversations(self, user_id: UserId, at_device: DeviceId | None = None) -> list[ConversationView]:
         """Not hidden ones; pinned first, then by time, newest first. With `at_device`, unread counts only up to what
-        that device has: the rest is about to be pushed to it (DESIGN.md section 5, *Catch-up*)."""
+        that device has while pushes are still owed to it: its client will count those by itself (DESIGN.md section 5,
+        *Catch-up*)."""
 
     @rpc(704, idempotent=True)
     async def open(self, user_id: UserId, ref: Ref) -> ConversationView:
@@ -150,6 +151,10 @@ class DevicePort(Port):
     @rpc(721, idempotent=True)
     async def move_cursors(self, cursors: list[DeviceCursor]) -> None:
         """Store cursors; they never move back. In batches, off the hot path."""
+
+    @rpc(723, idempotent=True)
+    async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
+        """What a reconnect owed this device has been pushed."""
 
     @rpc(722, idempotent=True)
     async def forget_login(self, user_id: UserId, device_id: DeviceId) -> None:

@@ -171,6 +171,8 @@ class SyncItem(msgspec.Struct, frozen=True):
 
 
 class SyncPage(msgspec.Struct, frozen=True):
+    """A page of a sync."""
+
     items: list[SyncItem]
     more: bool
 

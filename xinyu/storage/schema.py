@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.dialects import mysql, sqlite
 
+AnyRow = sa.Row[*tuple[Any, ...]]
+"""A result row of any shape."""
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 """A 64-bit integer; as a primary key it may count up by itself on both engines."""
 LongText = sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql")

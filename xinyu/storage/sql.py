@@ -78,7 +78,7 @@ def translated(error: exc.SQLAlchemyError) -> Exception:
 
 def _is_deadlock(error: BaseException) -> bool:
     origin = getattr(error, "orig", None)
-    arguments = getattr(origin, "args", ())
+    arguments: tuple[object, ...] = getattr(origin, "args", ())
     return bool(arguments) and arguments[0] in DEADLOCK_CODES
 
 
@@ -264,7 +264,7 @@ class MySqlDatabase(Database):
     async def write(self, work: Work[T]) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
         task = asyncio.ensure_future(self._write(work))
-        self._in_flight.add(task)  # type: ignore[arg-type]  # a set of tasks of any result
+        self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
         return await asyncio.shield(task)
 

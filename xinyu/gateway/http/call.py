@@ -33,6 +33,8 @@ class Call(Generic[BodyT]):
     ip: str
     user_agent: str
     caller: Caller | None = None
+    zone: tzinfo = UTC
+    """Of the contract's local times (`gateway.timezone`)."""
 
     @property
     def login(self) -> Caller:
@@ -55,8 +57,8 @@ class Route:
     """A JSON route. The handler returns what msgspec can encode; None is `{}`.
 
     `body` is a Struct whose fields have defaults wherever the contract lets a client leave them out; numbers may come
-    as numeric strings (CONTRACT.md section 1.0). With `replay`, a repetition of the same request by the same user within
-    the replay window is answered with the first answer and not run again.
+    as numeric strings (CONTRACT.md section 1.0). With `replay`, a repetition of the same request by the same user
+    within the replay window is answered with the first answer and not run again.
     """
 
     path: str

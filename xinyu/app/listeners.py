@@ -1,0 +1,98 @@
+"""uvicorn servers inside our own event loop, their signals left to the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from xinyu.app.settings import ConfigError
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves SIGINT and SIGTERM alone: the supervisor owns them."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpListener:
+    """One address that an ASGI application answers on."""
+
+    def __init__(self, setting: str, host: str, port: int, app: ASGIApp, max_frame_bytes: int, proxies: str) -> None:
+        self._setting = setting
+        self._host = host
+        self._port = port
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                ws="websockets-sansio",
+                ws_max_size=max_frame_bytes,
+                ws_per_message_deflate=False,
+                ws_ping_interval=None,
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                date_header=False,
+                proxy_headers=True,
+                forwarded_allow_ips=proxies,
+                backlog=4096,
+                timeout_keep_alive=120,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        self._socket: socket.socket | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens; the real port once it is bound."""
+        if self._socket is not None:
+            self._port = self._socket.getsockname()[1]
+        return self._host, self._port
+
+    def bind(self) -> None:
+        """Take the port. Raises ConfigError when it is in use or not ours to take."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((self._host, self._port))
+        except OSError as error:
+            listener.close()
+            reason = error.strerror or str(error)
+            raise ConfigError(
+                f"{self._setting}: cannot listen on {self._host}:{self._port} ({reason}); "
+                f"stop what uses it or choose another port (0 picks a free one)"
+            ) from error
+        listener.setblocking(False)
+        self._socket = listener
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        assert self._socket is not None, "bind first"
+        self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn offers no event
+            await asyncio.sleep(0.005)
+
+    async def close_door(self) -> None:
+        """Accept no more; what is connected stays."""
+        for server in getattr(self._server, "servers", []):
+            server.close()
+
+    async def stop(self) -> None:
+        """End remaining connections and the server."""
+        self._server.should_exit = True
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=8)
+            if not self._task.done():
+                self._task.cancel()
+        if self._socket is not None:
+            self._socket.close()

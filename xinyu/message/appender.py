@@ -1,0 +1,170 @@
+"""Group commit: concurrent sends share one transaction.
+
+Whatever has queued while the last transaction ran goes into the next; no timer, so an idle server adds no delay. On
+MySQL several lanes run at once, each conversation in one lane, so that batches in flight never share a conversation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from cachetools import LRUCache
+
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.ids import ConversationId
+from xinyu.message.errors import QueueFull
+from xinyu.message.pusher import Pusher
+from xinyu.message.settings import MessageSettings
+from xinyu.message.store import Append, Appended, Busy, LogStore, Membership, NotAccepted, Outcome, Refused, Repeated
+from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.metrics import Reading
+
+log = get_logger(__name__)
+BUSY_PAUSE_SECONDS = 0.002
+RETRY_MS = 1000
+Settled = Appended | Repeated | NotAccepted
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    item: Append
+    outcome: asyncio.Future[Settled]
+
+
+@dataclass(slots=True)
+class _Lane:
+    queue: deque[_Waiting] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(slots=True)
+class AppendCounts:
+    """What the group commit did, for metrics."""
+
+    batches: int = 0
+    stored: int = 0
+    repeated: int = 0
+    refused: int = 0
+    failed: int = 0
+    bisected: int = 0
+
+
+class Appender:
+    """Appends messages to the log in batches. `run` must be running."""
+
+    def __init__(self, store: LogStore, pusher: Pusher, clock: Clock, settings: MessageSettings, lanes: int) -> None:
+        self._store = store
+        self._pusher = pusher
+        self._clock = clock
+        self._batch_size = settings.batch_size
+        self._queue_size = settings.queue_size
+        self._lanes = [_Lane() for _ in range(lanes)]
+        self._queued = 0
+        self._known: LRUCache[ConversationId, Membership] = LRUCache(settings.conversation_cache)
+        self.counts = AppendCounts()
+
+    async def append(self, item: Append) -> Settled:
+        """Store one message. Raises what refused it, QueueFull, StorageUnavailable. When the caller is cancelled the
+        message may still be stored; its retry gets the receipt."""
+        if self._queued >= self._queue_size:
+            raise QueueFull(retry_after_ms=RETRY_MS)
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        lane = self._lanes[item.conversation_id % len(self._lanes)]
+        lane.queue.append(waiting)
+        self._queued += 1
+        lane.wake.set()
+        return await waiting.outcome
+
+    async def run(self) -> None:
+        """Work for ever."""
+        async with asyncio.TaskGroup() as group:
+            for lane in self._lanes:
+                group.create_task(self._run_lane(lane))
+
+    async def drained(self) -> None:
+        """Return when nothing waits to be stored."""
+        while self._queued:
+            await asyncio.sleep(0.01)
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        c = self.counts
+        return [
+            ("xinyu_message_stored_total", "Messages appended to the log.", c.stored),
+            ("xinyu_message_batches_total", "Transactions of the group commit.", c.batches),
+            ("xinyu_message_repeated_total", "Retries answered with the stored message.", c.repeated),
+            ("xinyu_message_refused_total", "Messages refused.", c.refused),
+            ("xinyu_message_failed_total", "Messages not stored because the database failed.", c.failed),
+            ("xinyu_message_queue", "Messages waiting for their transaction.", self._queued),
+        ]
+
+    async def _run_lane(self, lane: _Lane) -> None:
+        while True:
+            if not lane.queue:
+                lane.wake.clear()
+                await lane.wake.wait()
+            batch = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_size))]
+            self._queued -= len(batch)
+            busy = await self._store_batch(batch)
+            if busy:
+                self._queued += len(busy)
+                lane.queue.extendleft(reversed(busy))
+                await self._clock.sleep(BUSY_PAUSE_SECONDS)
+
+    async def _store_batch(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """One transaction; the items whose conversation was locked by others come back."""
+        delivered = self._pusher.take_delivered()
+        try:
+            result = await self._store.append([w.item for w in batch], self._known, delivered, self._clock.now_ms())
+        except Exception as error:
+            self._pusher.give_back_delivered(delivered)
+            return await self._after_failure(batch, error)
+        self.counts.batches += 1
+        self._known.update(result.memberships)
+        self._settle(batch, result.outcomes)
+        return [waiting for waiting, outcome in zip(batch, result.outcomes, strict=True) if isinstance(outcome, Busy)]
+
+    async def _after_failure(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
+        """Bisect: a batch that failed is run again in halves, so that a bad item answers alone. A single item is run
+        once more, for after an ambiguous COMMIT only a second look tells whether it was stored."""
+        if len(batch) > 1:
+            self.counts.bisected += 1
+            middle = len(batch) // 2
+            return await self._store_batch(batch[:middle]) + await self._store_batch(batch[middle:])
+        waiting = batch[0]
+        try:
+            result = await self._store.append([waiting.item], {}, [], self._clock.now_ms())
+        except Exception as second:
+            if not isinstance(second, XinyuError):
+                log.exception("a message could not be stored; see the stack", msg_id=waiting.item.msg_id)
+            self.counts.failed += 1
+            if not waiting.outcome.done():
+                waiting.outcome.set_exception(second)
+            return []
+        log.info("a message was stored at the second attempt", msg_id=waiting.item.msg_id, first=repr(error))
+        self._settle(batch, result.outcomes)
+        return batch if isinstance(result.outcomes[0], Busy) else []
+
+    def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
+        appended: list[Appended] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if isinstance(outcome, Busy):
+                continue
+            if isinstance(outcome, Appended):
+                self.counts.stored += 1
+                appended.append(outcome)
+            elif isinstance(outcome, Repeated):
+                self.counts.repeated += 1
+            if waiting.outcome.done():  # the caller left
+                continue
+            if isinstance(outcome, Refused):
+                self.counts.refused += 1
+                waiting.outcome.set_exception(outcome.error)
+            else:
+                waiting.outcome.set_result(outcome)
+        if appended:
+            self._pusher.push(appended)

@@ -1,0 +1,32 @@
+"""Devices: where each stands, and what it is owed."""
+
+from __future__ import annotations
+
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.ids import DeviceId, UserId
+from xinyu.message.port import DevicePort
+from xinyu.message.store import DeviceStore
+from xinyu.message.types import DeviceCursor, DeviceState
+
+CURSORS_PER_TRANSACTION = 500
+
+
+class DeviceService(DevicePort):
+    """Serves `DevicePort`."""
+
+    def __init__(self, store: DeviceStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def open_device(self, user_id: UserId, device_id: DeviceId, sync: bool) -> list[DeviceState]:
+        return await self._store.open_device(user_id, device_id, sync, self._clock.now_ms())
+
+    async def move_cursors(self, cursors: list[DeviceCursor]) -> None:
+        for start in range(0, len(cursors), CURSORS_PER_TRANSACTION):
+            await self._store.move_cursors(cursors[start : start + CURSORS_PER_TRANSACTION])
+
+    async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
+        await self._store.set_caught_up(user_id, device_id)
+
+    async def forget_login(self, user_id: UserId, device_id: DeviceId) -> None:
+        await self._store.forget_device(user_id, device_id)

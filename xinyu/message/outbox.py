@@ -1,0 +1,74 @@
+"""Left-over pushes: what a crash, an overload or a dead node left undelivered is claimed and dispatched again."""
+
+from __future__ import annotations
+
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.ids import new_hex_id
+from xinyu.message.pusher import Pusher
+from xinyu.message.settings import MessageSettings
+from xinyu.message.store import Appended, OutboxCounts, OutboxStore
+from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.metrics import Reading
+
+log = get_logger(__name__)
+CLAIM_ROWS = 500
+REMOVE_ROWS = 2000
+
+
+class OutboxRun:
+    """Sweeps the outbox. At its start everything undelivered is adopted at once; later only what is older than a lease
+    (younger rows are on their way from memory)."""
+
+    def __init__(self, store: OutboxStore, pusher: Pusher, clock: Clock, settings: MessageSettings) -> None:
+        self._store = store
+        self._pusher = pusher
+        self._clock = clock
+        self._settings = settings
+        self._owner = new_hex_id()
+        self._counts = OutboxCounts(0, 0, 0)
+        self._alarmed = 0
+
+    async def run(self) -> None:
+        """Work for ever."""
+        first = True
+        while True:
+            lease_ms = int(self._settings.outbox_lease_seconds * 1000)
+            now_ms = self._clock.now_ms()
+            before_ms = now_ms + 1 if first else now_ms - lease_ms
+            while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
+                pass
+            first = False
+            keep_ms = int(self._settings.outbox_keep_seconds * 1000)
+            while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
+                pass
+            await self._count()
+            await self._clock.sleep(self._settings.outbox_sweep_seconds)
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        c = self._counts
+        age = max(0, self._clock.now_ms() - c.oldest_ms) / 1000 if c.oldest_ms else 0.0
+        return [
+            ("xinyu_outbox_pending", "Entries not known to be delivered.", c.pending),
+            ("xinyu_outbox_oldest_seconds", "Age of the oldest of them.", age),
+            ("xinyu_outbox_quarantined", "Entries given up after too many attempts.", c.quarantined),
+        ]
+
+    async def _adopt(self, before_ms: int, lease_ms: int) -> int:
+        rows = await self._store.claim(
+            self._owner, before_ms, lease_ms, self._clock.now_ms(), CLAIM_ROWS, self._settings.outbox_attempts
+        )
+        if rows:
+            log.info("dispatching left-over pushes", count=len(rows))
+            self._pusher.push([Appended(r.entry, r.recipients, r.origin_session, r.trace_id) for r in rows])
+        return len(rows)
+
+    async def _count(self) -> None:
+        self._counts = await self._store.counts()
+        if self._counts.quarantined > self._alarmed:
+            log.error(
+                "outbox rows are quarantined: see message_outbox where quarantined=1; members get these entries when "
+                "they reconnect",
+                count=self._counts.quarantined,
+            )
+        self._alarmed = self._counts.quarantined

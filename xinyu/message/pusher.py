@@ -1,0 +1,88 @@
+"""From the commit to delivery and back: hands committed entries to `DeliveryPort`, collects what was delivered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from xinyu.delivery.port import CompletionPort, DeliveryPort
+from xinyu.delivery.types import Completion, Push
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import XinyuError
+from xinyu.message.store import Appended, OutboxKey, OutboxStore
+from xinyu.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+IDLE_FLUSH_SECONDS = 1.0
+SETTLED_PER_BATCH = 512
+_encode = msgspec.json.Encoder().encode
+
+
+class Pusher(CompletionPort):
+    """Dispatches after the commit, off the sender's wait. What cannot be dispatched now stays in the outbox."""
+
+    def __init__(self, delivery: DeliveryPort, outbox: OutboxStore, clock: Clock) -> None:
+        self._delivery = delivery
+        self._outbox = outbox
+        self._clock = clock
+        self._delivered: list[OutboxKey] = []
+        self._waiting: list[Push] = []
+        self._wake = asyncio.Event()
+
+    def push(self, appended: Sequence[Appended]) -> None:
+        """Queue committed entries, in log order per conversation."""
+        self._waiting += [
+            Push(
+                conversation_id=a.entry.conversation_id,
+                seq=a.entry.seq,
+                recipients=a.recipients,
+                payload=msgspec.Raw(_encode(a.entry)),
+                origin_session=a.origin_session,
+                trace_id=a.trace_id,
+            )
+            for a in appended
+        ]
+        self._wake.set()
+
+    async def complete(self, completions: list[Completion]) -> None:
+        self._delivered += [(c.conversation_id, c.seq) for c in completions]
+
+    def take_delivered(self) -> list[OutboxKey]:
+        """Outbox rows to settle in the next transaction."""
+        taken, self._delivered = self._delivered[:SETTLED_PER_BATCH], self._delivered[SETTLED_PER_BATCH:]
+        return taken
+
+    def give_back_delivered(self, keys: Sequence[OutboxKey]) -> None:
+        """That transaction failed."""
+        self._delivered += keys
+
+    async def run(self) -> None:
+        """Dispatch what is pushed, settle what no transaction took along. Works for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._dispatch())
+            group.create_task(self._settle_when_idle())
+
+    async def _dispatch(self) -> None:
+        while True:
+            if not self._waiting:
+                self._wake.clear()
+                await self._wake.wait()
+            pushes, self._waiting = self._waiting, []
+            try:
+                await self._delivery.dispatch(pushes)
+            except XinyuError as error:
+                # their outbox rows bring them later
+                log.warning("pushes stay in the outbox for now", count=len(pushes), error=error.code)
+
+    async def _settle_when_idle(self) -> None:
+        while True:
+            await self._clock.sleep(IDLE_FLUSH_SECONDS)
+            while self._delivered:
+                keys = self.take_delivered()
+                try:
+                    await self._outbox.settle(keys, self._clock.now_ms())
+                except BaseException:
+                    self.give_back_delivered(keys)
+                    raise

@@ -1,0 +1,185 @@
+"""Devices and their cursors over SQL, and what a device has not (sync)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from xinyu.kernel.ids import ConversationId, DeviceId, UserId
+from xinyu.message.store import DeviceStore
+from xinyu.message.store_sql_visible import read_sight
+from xinyu.message.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
+from xinyu.message.types import DeviceCursor, DeviceState, Entry, Kind, Ref, SyncItem, SyncPage
+from xinyu.storage.schema import AnyRow, insert_new, upsert
+from xinyu.storage.sql import Database
+
+_C, _M, _I, _E, _CU, _D = CONVERSATION.c, MEMBER.c, INTERVAL.c, ENTRY.c, CURSOR.c, DEVICE.c
+_LAST_LEAVE = (
+    sa.select(sa.func.max(_I.leave_seq))
+    .where(_I.conversation_id == _M.conversation_id, _I.user_id == _M.user_id)
+    .scalar_subquery()
+)
+_FIRST_JOIN = (
+    sa.select(sa.func.min(_I.join_seq))
+    .where(_I.conversation_id == _M.conversation_id, _I.user_id == _M.user_id)
+    .scalar_subquery()
+)
+_HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
+SYNC_CONVERSATIONS = 500
+"""Conversations of one page."""
+
+
+class DeviceStoreSql(DeviceStore):
+    """One schema on SQLite or MySQL."""
+
+    def __init__(self, database: Database) -> None:
+        self._db = database
+
+    async def open_device(self, user_id: UserId, device_id: DeviceId, sync: bool, now_ms: int) -> list[DeviceState]:
+        known = await self._db.read(lambda connection: _is_known(connection, user_id, device_id))
+        if not known and not sync:
+            await self._db.write(lambda connection: _register(connection, user_id, device_id, now_ms))
+
+        def read(connection: Connection) -> list[DeviceState]:
+            rows = connection.execute(
+                sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
+                .select_from(
+                    MEMBER.join(CONVERSATION, _C.id == _M.conversation_id).outerjoin(
+                        CURSOR,
+                        sa.and_(_CU.user_id == _M.user_id, _CU.device_id == device_id, _CU.conversation_id == _C.id),
+                    )
+                )
+                .where(_M.user_id == user_id)
+            )
+            return [DeviceState(row.id, row.head or 0, min(row.cursor or 0, row.head or 0)) for row in rows]
+
+        states = await self._db.read(read)
+        if not sync and any(state.cursor < state.last_seq for state in states):
+            await self._db.write(lambda connection: _set_catching_up(connection, user_id, device_id, 1))
+        return states
+
+    async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
+        await self._db.write(lambda connection: _set_catching_up(connection, user_id, device_id, 0))
+
+    async def is_catching_up(self, user_id: UserId, device_id: DeviceId) -> bool | None:
+        def work(connection: Connection) -> bool | None:
+            found = connection.execute(
+                sa.select(_D.catching_up).where(_D.user_id == user_id, _D.device_id == device_id)
+            ).scalar_one_or_none()
+            return None if found is None else bool(found)
+
+        return await self._db.read(work)
+
+    async def move_cursors(self, cursors: Sequence[DeviceCursor]) -> None:
+        rows = [
+            {"user_id": c.user_id, "device_id": c.device_id, "conversation_id": c.conversation_id, "seq": c.seq}
+            for c in sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id))
+        ]
+        await self._db.write(lambda connection: upsert(connection, CURSOR, rows, greatest=("seq",)))
+
+    async def forget_device(self, user_id: UserId, device_id: DeviceId) -> None:
+        def work(connection: Connection) -> None:
+            for table in (CURSOR, DEVICE):
+                connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
+
+        await self._db.write(work)
+
+    async def sync(
+        self, user_id: UserId, device_id: DeviceId, cursors: Mapping[int, int] | None, since_ms: int, limit: int
+    ) -> SyncPage:
+        def work(connection: Connection) -> SyncPage:
+            have = dict(cursors) if cursors is not None else _cursors(connection, user_id, device_id)
+            items: list[SyncItem] = []
+            room, more = limit, False
+            for row in _behind(connection, user_id, have):
+                if limit and (room <= 0 or len(items) >= SYNC_CONVERSATIONS):
+                    more = True
+                    break
+                item = _sync_item(connection, user_id, row, have.get(row.id), since_ms, room)
+                room -= len(item.entries)
+                more = more or item.more
+                items.append(item)
+            return SyncPage(items, more)
+
+        return await self._db.read(work)
+
+
+def _is_known(connection: Connection, user_id: UserId, device_id: DeviceId) -> bool:
+    statement = sa.select(_D.opened_ms).where(_D.user_id == user_id, _D.device_id == device_id)
+    return connection.execute(statement).first() is not None
+
+
+def _register(connection: Connection, user_id: UserId, device_id: DeviceId, now_ms: int) -> None:
+    """The first connection of a login: its cursors start at the heads."""
+    row = {"user_id": user_id, "device_id": device_id, "opened_ms": now_ms, "catching_up": 0}
+    if not insert_new(connection, DEVICE, row):
+        return
+    heads = connection.execute(
+        sa.select(_C.id, _HEAD.label("head"))
+        .select_from(MEMBER.join(CONVERSATION, _C.id == _M.conversation_id))
+        .where(_M.user_id == user_id)
+    ).all()
+    rows = [
+        {"user_id": user_id, "device_id": device_id, "conversation_id": head.id, "seq": head.head or 0}
+        for head in heads
+    ]
+    upsert(connection, CURSOR, rows, greatest=("seq",))
+
+
+def _set_catching_up(connection: Connection, user_id: UserId, device_id: DeviceId, value: int) -> None:
+    connection.execute(
+        sa.update(DEVICE).where(_D.user_id == user_id, _D.device_id == device_id).values(catching_up=value)
+    )
+
+
+def _cursors(connection: Connection, user_id: UserId, device_id: DeviceId) -> dict[int, int]:
+    rows = connection.execute(
+        sa.select(_CU.conversation_id, _CU.seq).where(_CU.user_id == user_id, _CU.device_id == device_id)
+    )
+    return {row.conversation_id: row.seq for row in rows}
+
+
+def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) -> list[AnyRow]:
+    """The user's conversations in which the device lacks something, least first; all of them when it has nothing."""
+    rows = connection.execute(
+        sa.select(
+            _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.read_seq, _M.read_ordinal,
+            _HEAD.label("head"), _FIRST_JOIN.label("join_seq"),
+        )
+        .select_from(MEMBER.join(CONVERSATION, _C.id == _M.conversation_id))
+        .where(_M.user_id == user_id)
+        .order_by(_C.id)
+    ).all()  # fmt: skip
+    return [row for row in rows if not have or (row.head or 0) > have.get(row.id, row.join_seq or 0)]
+
+
+def _sync_item(
+    connection: Connection, user_id: UserId, row: AnyRow, cursor: int | None, since_ms: int, room: int
+) -> SyncItem:
+    entries: list[Entry] = []
+    more = False
+    after = row.join_seq or 0 if cursor is None else cursor
+    if room > 0 and (row.head or 0) > after:
+        sight = read_sight(connection, user_id, ConversationId(row.id))
+        assert sight is not None
+        statement = sa.select(ENTRY).where(_E.conversation_id == row.id, _E.seq > after, sight.readable(_E.seq))
+        if since_ms:
+            statement = statement.where(_E.sent_at_ms >= since_ms)
+        rows = connection.execute(statement.order_by(_E.seq).limit(room + 1)).all()
+        more = len(rows) > room
+        entries = sight.entries(connection, rows[:room])
+    own = connection.execute(
+        sa.select(sa.func.count()).where(_E.conversation_id == row.id, _E.sender_id == user_id, _E.seq > row.read_seq)
+    ).scalar_one()
+    target = row.party_b if row.kind == int(Kind.PRIVATE) and row.party_a == user_id else row.party_a
+    return SyncItem(
+        conversation_id=row.id,
+        ref=Ref(Kind(row.kind), target),
+        last_seq=row.head or 0,
+        read_seq=row.read_seq,
+        unread=max(0, row.last_ordinal - row.read_ordinal - own),
+        entries=entries,
+        more=more,
+    )

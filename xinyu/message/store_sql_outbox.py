@@ -1,0 +1,118 @@
+"""The outbox over SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, bindparam
+
+from xinyu.kernel.ids import SessionId, UserId
+from xinyu.message.store import OutboxCounts, OutboxKey, OutboxRow, OutboxStore
+from xinyu.message.store_sql_rows import entry_of, settle
+from xinyu.message.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
+from xinyu.message.types import Kind
+from xinyu.storage.schema import AnyRow
+from xinyu.storage.sql import Database
+
+_O, _E, _C, _I = OUTBOX.c, ENTRY.c, CONVERSATION.c, INTERVAL.c
+_KEY = sa.tuple_(_O.conversation_id, _O.seq)
+
+
+class OutboxStoreSql(OutboxStore):
+    """One schema on SQLite or MySQL."""
+
+    def __init__(self, database: Database, keep: bool) -> None:
+        self._db = database
+        self._keep = keep
+
+    async def settle(self, keys: Sequence[OutboxKey], now_ms: int) -> None:
+        await self._db.write(lambda connection: settle(connection, keys, now_ms, self._keep))
+
+    async def claim(
+        self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
+    ) -> list[OutboxRow]:
+        def work(connection: Connection) -> list[OutboxRow]:
+            free = sa.and_(
+                _O.done_ms.is_(None),
+                _O.quarantined == 0,
+                _O.created_ms < created_before_ms,
+                _O.lease_until_ms <= now_ms,
+            )
+            rows = connection.execute(
+                sa.select(OUTBOX).where(free).order_by(_O.created_ms).limit(limit).with_for_update(skip_locked=True)
+            ).all()
+            tired = [(row.conversation_id, row.seq) for row in rows if row.attempts >= max_attempts]
+            mine = [row for row in rows if row.attempts < max_attempts]
+            if tired:
+                connection.execute(sa.update(OUTBOX).where(_KEY.in_(tired)).values(quarantined=1))
+            if mine:
+                connection.execute(
+                    sa.update(OUTBOX)
+                    .where(_KEY.in_([(row.conversation_id, row.seq) for row in mine]))
+                    .values(owner=owner, lease_until_ms=now_ms + lease_ms, attempts=_O.attempts + 1)
+                )
+            return _rows(connection, mine)
+
+        idle = await self._db.read(lambda connection: not _has_pending(connection, created_before_ms))
+        return [] if idle else await self._db.write(work)
+
+    async def remove_done(self, done_before_ms: int, limit: int) -> int:
+        def work(connection: Connection) -> int:
+            old = connection.execute(
+                sa.select(_O.conversation_id, _O.seq)
+                .where(_O.done_ms < done_before_ms)
+                .order_by(_O.done_ms)
+                .limit(limit)
+            ).all()
+            if old:
+                connection.execute(
+                    sa.delete(OUTBOX).where(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at")),
+                    [{"id": row.conversation_id, "at": row.seq} for row in old],
+                )
+            return len(old)
+
+        return await self._db.write(work)
+
+    async def counts(self) -> OutboxCounts:
+        def work(connection: Connection) -> OutboxCounts:
+            row = connection.execute(
+                sa.select(
+                    sa.func.count(), sa.func.min(_O.created_ms), sa.func.coalesce(sa.func.sum(_O.quarantined), 0)
+                ).where(_O.done_ms.is_(None))
+            ).one()
+            return OutboxCounts(row[0] - row[2], row[1] or 0, row[2])
+
+        return await self._db.read(work)
+
+
+def _has_pending(connection: Connection, created_before_ms: int) -> bool:
+    statement = sa.select(_O.seq).where(_O.created_ms < created_before_ms, _O.done_ms.is_(None), _O.quarantined == 0)
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def _rows(connection: Connection, claimed: Sequence[AnyRow]) -> list[OutboxRow]:
+    found: list[OutboxRow] = []
+    for row in sorted(claimed, key=lambda row: (row.conversation_id, row.seq)):
+        joined = connection.execute(
+            sa.select(ENTRY, _C.kind, _C.party_a, _C.party_b)
+            .select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id))
+            .where(_E.conversation_id == row.conversation_id, _E.seq == row.seq)
+        ).one()
+        recipients = connection.execute(
+            sa.select(_I.user_id).where(
+                _I.conversation_id == row.conversation_id,
+                _I.join_seq < row.seq,
+                sa.or_(_I.leave_seq.is_(None), _I.leave_seq >= row.seq),
+            )
+        )
+        found.append(
+            OutboxRow(
+                entry=entry_of(joined, Kind(joined.kind), (joined.party_a, joined.party_b)),
+                recipients=[UserId(user_id) for user_id in recipients.scalars()],
+                origin_session=SessionId(row.origin_session) if row.origin_session else None,
+                attempts=row.attempts,
+                trace_id=row.trace_id,
+            )
+        )
+    return found

@@ -1,0 +1,274 @@
+"""Rows of the log inside one transaction: locking conversations, allocating `seq`, writing what was appended.
+
+Everything that appends (sends, recalls, effects, notices to oneself) goes through `LogTransaction`, so `seq`, ordinals,
+ids, log rows and outbox rows cannot come apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, bindparam
+
+from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
+from xinyu.message.store import Appended, MemberRights, Membership, OutboxKey
+from xinyu.message.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX
+from xinyu.message.types import Entry, EntryType, Kind, Role
+from xinyu.storage.schema import AnyRow, insert_new, upsert
+
+_C, _M, _K = CONVERSATION.c, MEMBER.c, KEY.c
+
+_SELECT_CONVERSATIONS = sa.select(CONVERSATION).where(_C.id.in_(bindparam("ids", expanding=True))).order_by(_C.id)
+_LOCK_CONVERSATIONS = _SELECT_CONVERSATIONS.with_for_update()
+_LOCK_FREE_CONVERSATIONS = _SELECT_CONVERSATIONS.with_for_update(skip_locked=True)
+_FIND_CONVERSATION = sa.select(_C.id).where(
+    _C.kind == bindparam("kind"), _C.party_a == bindparam("a"), _C.party_b == bindparam("b")
+)
+_FIND_KEYS = sa.select(KEY).where(_K.msg_id.in_(bindparam("ids", expanding=True)))
+_SELECT_MEMBERS = sa.select(_M.user_id, _M.active, _M.role, _M.muted_until_ms, _M.accepts).where(
+    _M.conversation_id == bindparam("id")
+)
+_INSERT_ENTRY = sa.insert(ENTRY)
+_INSERT_KEY = sa.insert(KEY)
+_INSERT_OUTBOX = sa.insert(OUTBOX)
+_UPDATE_CONVERSATION = (
+    sa.update(CONVERSATION)
+    .where(_C.id == bindparam("key"))
+    .values(
+        last_seq=bindparam("last_seq"),
+        last_ordinal=bindparam("last_ordinal"),
+        preview_seq=bindparam("preview_seq"),
+        last_at_ms=bindparam("last_at_ms"),
+        members_version=bindparam("members_version"),
+        state_version=bindparam("state_version"),
+        mute_all=bindparam("mute_all"),
+        dismissed=bindparam("dismissed"),
+    )
+)
+_MY_OUTBOX = sa.and_(OUTBOX.c.conversation_id == bindparam("id"), OUTBOX.c.seq == bindparam("at"))
+_REMOVE_OUTBOX = sa.delete(OUTBOX).where(_MY_OUTBOX)
+_MARK_OUTBOX = sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now"))
+
+
+@dataclass(slots=True)
+class Conversation:
+    """A conversation's row while it is locked."""
+
+    id: ConversationId
+    kind: Kind
+    party_a: int
+    party_b: int
+    last_seq: int
+    last_ordinal: int
+    preview_seq: int
+    last_at_ms: int
+    members_version: int
+    state_version: int
+    mute_all: int
+    dismissed: int
+
+    @property
+    def parties(self) -> tuple[int, int]:
+        return (self.party_a, self.party_b)
+
+
+def find_conversation(connection: Connection, kind: Kind, parties: tuple[int, int]) -> ConversationId | None:
+    """The id of a conversation."""
+    found = connection.execute(_FIND_CONVERSATION, {"kind": int(kind), "a": parties[0], "b": parties[1]}).scalar()
+    return None if found is None else ConversationId(found)
+
+
+def ensure_conversation(connection: Connection, kind: Kind, parties: tuple[int, int], now_ms: int) -> ConversationId:
+    """The id of a conversation, made when there is none. Two makers at once get the same."""
+    found = find_conversation(connection, kind, parties)
+    if found is not None:
+        return found
+    row = {
+        "kind": int(kind), "party_a": parties[0], "party_b": parties[1], "last_seq": 0, "last_ordinal": 0,
+        "preview_seq": 0, "last_at_ms": now_ms, "members_version": 1, "state_version": 0, "mute_all": 0, "dismissed": 0,
+    }  # fmt: skip
+    insert_new(connection, CONVERSATION, row)
+    found = find_conversation(connection, kind, parties)
+    assert found is not None
+    return found
+
+
+def read_membership(connection: Connection, conversation_id: ConversationId, version: int) -> Membership:
+    """The member list as it is now, labelled with the version that was read under the same lock or snapshot."""
+    members: dict[UserId, MemberRights] = {}
+    recipients: list[UserId] = []
+    for user_id, active, role, muted_until_ms, accepts in connection.execute(_SELECT_MEMBERS, {"id": conversation_id}):
+        members[user_id] = MemberRights(bool(active), Role(role), muted_until_ms, bool(accepts))
+        if active:
+            recipients.append(user_id)
+    return Membership(version, members, recipients)
+
+
+def entry_of(row: AnyRow, kind: Kind, parties: tuple[int, int], hidden: bool = False) -> Entry:
+    """A log row as an entry; recalled and hidden ones without their content."""
+    blank = bool(row.recalled) or hidden
+    return Entry(
+        conversation_id=row.conversation_id,
+        kind=kind,
+        parties=parties,
+        seq=row.seq,
+        msg_id=row.msg_id,
+        type=row.type,
+        sender_id=row.sender_id,
+        sent_at_ms=row.sent_at_ms,
+        content="{}" if blank else row.content,
+        quote="{}" if blank else row.quote,
+        recalled=bool(row.recalled),
+        hidden=hidden,
+    )
+
+
+def settle(connection: Connection, keys: Sequence[OutboxKey], now_ms: int, keep: bool) -> None:
+    """Outbox rows of delivered entries: marked, or removed where no replay could need them."""
+    if not keys:
+        return
+    ordered = sorted(keys)
+    if keep:
+        connection.execute(_MARK_OUTBOX, [{"id": id_, "at": seq, "now": now_ms} for id_, seq in ordered])
+    else:
+        connection.execute(_REMOVE_OUTBOX, [{"id": id_, "at": seq} for id_, seq in ordered])
+
+
+class LogTransaction:
+    """What one transaction does to the log."""
+
+    def __init__(self, connection: Connection, now_ms: int) -> None:
+        self.connection = connection
+        self.now_ms = now_ms
+        self._conversations: dict[int, Conversation] = {}
+        self._touched: dict[int, Conversation] = {}
+        self._entries: list[dict[str, Any]] = []
+        self._keys: list[dict[str, Any]] = []
+        self._outbox: list[dict[str, Any]] = []
+
+    def lock(self, ids: Iterable[int], skip_locked: bool = False) -> None:
+        """Lock conversations in ascending order. With `skip_locked`, those that others hold are left out."""
+        statement = _LOCK_FREE_CONVERSATIONS if skip_locked else _LOCK_CONVERSATIONS
+        for row in self.connection.execute(statement, {"ids": sorted(set(ids))}):
+            self._conversations[row.id] = Conversation(row[0], Kind(row[1]), *row[2:])
+
+    def get(self, conversation_id: int) -> Conversation | None:
+        """A locked conversation."""
+        return self._conversations.get(conversation_id)
+
+    def find_keys(self, msg_ids: Sequence[str]) -> dict[MsgId, AnyRow]:
+        """Ids that are taken."""
+        return {row.msg_id: row for row in self.connection.execute(_FIND_KEYS, {"ids": list(msg_ids)})}
+
+    def touch(self, conversation: Conversation) -> None:
+        """Have the row written at the end."""
+        self._touched[conversation.id] = conversation
+
+    def append(
+        self,
+        conversation: Conversation,
+        *,
+        msg_id: MsgId,
+        type_: int,
+        sender_id: UserId,
+        content: str,
+        quote: str = "{}",
+        digest: str = "",
+        origin_session: SessionId | None = None,
+        trace_id: str = "",
+    ) -> Entry:
+        """Allocate the next seq for a new entry. Written by `flush`."""
+        conversation.last_seq += 1
+        conversation.last_at_ms = max(conversation.last_at_ms, self.now_ms)
+        if conversation.kind is not Kind.SELF:
+            if type_ < EntryType.SYSTEM_TEXT:
+                conversation.last_ordinal += 1
+            if type_ != EntryType.RECALLED:
+                conversation.preview_seq = conversation.last_seq
+        self.touch(conversation)
+        seq, id_, sent_at_ms = conversation.last_seq, conversation.id, conversation.last_at_ms
+        self._entries.append({
+            "conversation_id": id_, "seq": seq, "msg_id": msg_id, "type": int(type_), "sender_id": sender_id,
+            "ordinal": conversation.last_ordinal, "sent_at_ms": sent_at_ms, "recalled": 0, "content": content,
+            "quote": quote,
+        })  # fmt: skip
+        self._keys.append(
+            {"msg_id": msg_id, "conversation_id": id_, "seq": seq, "sender_id": sender_id, "digest": digest}
+        )
+        self._outbox.append({
+            "conversation_id": id_, "seq": seq, "created_ms": self.now_ms, "origin_session": origin_session,
+            "trace_id": trace_id, "lease_until_ms": 0, "attempts": 0, "quarantined": 0,
+        })  # fmt: skip
+        return Entry(
+            conversation_id=id_,
+            kind=conversation.kind,
+            parties=conversation.parties,
+            seq=seq,
+            msg_id=msg_id,
+            type=int(type_),
+            sender_id=sender_id,
+            sent_at_ms=sent_at_ms,
+            content=content,
+            quote=quote,
+        )
+
+    def flush(self) -> None:
+        """Write all rows. The ids go first: a taken one fails before anything else is written."""
+        if self._keys:
+            self.connection.execute(_INSERT_KEY, self._keys)
+            self.connection.execute(_INSERT_ENTRY, self._entries)
+            self.connection.execute(_INSERT_OUTBOX, self._outbox)
+        if self._touched:
+            rows = [
+                {
+                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal, "preview_seq": c.preview_seq,
+                    "last_at_ms": c.last_at_ms, "members_version": c.members_version,
+                    "state_version": c.state_version, "mute_all": c.mute_all, "dismissed": c.dismissed,
+                }
+                for c in self._touched.values()
+            ]  # fmt: skip
+            self.connection.execute(_UPDATE_CONVERSATION, rows)
+
+
+def notify_self(
+    transaction: LogTransaction, user_id: UserId, type_: EntryType, content: str, msg_id: MsgId
+) -> Appended:
+    """Append to a user's self conversation, which must exist and be locked."""
+    conversation = transaction.get(
+        ensure_conversation(transaction.connection, Kind.SELF, (user_id, 0), transaction.now_ms)
+    )
+    assert conversation is not None, "the self conversation is not locked"
+    entry = transaction.append(conversation, msg_id=msg_id, type_=type_, sender_id=UserId(0), content=content)
+    return Appended(entry, [user_id])
+
+
+def ensure_self(connection: Connection, user_id: UserId, now_ms: int) -> ConversationId:
+    """The user's self conversation with himself as its one member, made when there is none."""
+    found = find_conversation(connection, Kind.SELF, (user_id, 0))
+    if found is not None:
+        return found
+    id_ = ensure_conversation(connection, Kind.SELF, (user_id, 0), now_ms)
+    insert_new(
+        connection,
+        MEMBER,
+        {
+            "conversation_id": id_, "user_id": user_id, "version": 1, "active": 1, "role": 1, "muted_until_ms": 0,
+            "accepts": 1, "pinned": 0, "muted": 0, "hidden_seq": -1, "cleared_seq": 0, "read_seq": 0,
+            "read_ordinal": 0, "listed_at_ms": now_ms,
+        },
+    )  # fmt: skip
+    start_interval(connection, id_, user_id, 0)
+    return id_
+
+
+def start_interval(connection: Connection, conversation_id: int, user_id: int, join_seq: int) -> None:
+    """A membership begins after `join_seq`."""
+    upsert(
+        connection,
+        INTERVAL,
+        [{"conversation_id": conversation_id, "user_id": user_id, "join_seq": join_seq, "leave_seq": None}],
+        update=("leave_seq",),
+    )

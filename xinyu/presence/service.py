@@ -1,0 +1,47 @@
+"""The presence service: leases over a store, lookups grouped by node."""
+
+from __future__ import annotations
+
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
+from xinyu.presence.port import PresencePort
+from xinyu.presence.store import PresenceStore
+from xinyu.presence.types import NodeRef, NodeSessions, OnlineUser, PresenceEntry, SessionTarget
+
+
+class PresenceService(PresencePort):
+    """Serves `PresencePort` from a store."""
+
+    def __init__(self, store: PresenceStore, clock: Clock, lease_seconds: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._lease_ms = int(lease_seconds * 1000)
+
+    async def register(self, entry: PresenceEntry) -> None:
+        await self._store.put([entry], self._clock.now_ms() + self._lease_ms)
+
+    async def unregister(self, entry: PresenceEntry) -> None:
+        await self._store.remove(entry.at, entry.user_id, entry.session_id)
+
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> None:
+        await self._store.put((entry for entry in entries if entry.at == at), self._clock.now_ms() + self._lease_ms)
+
+    async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
+        by_node: dict[NodeRef, list[SessionTarget]] = {}
+        for entry in await self._store.find(user_ids, self._clock.now_ms()):
+            by_node.setdefault(entry.at, []).append(SessionTarget(entry.user_id, entry.session_id))
+        return [NodeSessions(at, sessions) for at, sessions in by_node.items()]
+
+    async def list_online(self, user_ids: list[UserId]) -> list[OnlineUser]:
+        platforms: dict[UserId, set[str]] = {}
+        devices: dict[UserId, set[DeviceId]] = {}
+        for entry in await self._store.find(user_ids, self._clock.now_ms()):
+            platforms.setdefault(entry.user_id, set()).add(entry.platform)
+            devices.setdefault(entry.user_id, set()).add(entry.device_id)
+        return [OnlineUser(user, sorted(found), sorted(devices[user])) for user, found in platforms.items()]
+
+    async def forget(self, at: NodeRef, session_ids: list[SessionId]) -> None:
+        await self._store.remove_sessions(at, session_ids)
+
+    async def drop_node(self, node: NodeId, epoch: int) -> None:
+        await self._store.remove_node(node, epoch)

@@ -1,0 +1,37 @@
+"""What the presence service needs of its storage."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterable
+
+from xinyu.kernel.ids import NodeId, SessionId, UserId
+from xinyu.presence.types import NodeRef, PresenceEntry
+
+
+class PresenceStore(abc.ABC):
+    """Sessions with leases. Every method is atomic on its own."""
+
+    @abc.abstractmethod
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
+        """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored."""
+
+    @abc.abstractmethod
+    async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:
+        """Remove this session if it is of this node and epoch."""
+
+    @abc.abstractmethod
+    async def remove_sessions(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
+        """Remove sessions, whoever's they are, that are of this node and epoch."""
+
+    @abc.abstractmethod
+    async def remove_node(self, node: NodeId, epoch: int) -> None:
+        """Remove all sessions of a node up to this epoch."""
+
+    @abc.abstractmethod
+    async def find(self, user_ids: Iterable[UserId], now_ms: int) -> list[PresenceEntry]:
+        """Live sessions of these users: lease not over, epoch the newest of its node."""
+
+    @abc.abstractmethod
+    async def count_users(self) -> int:
+        """Users with an entry (an estimate where counting is dear)."""

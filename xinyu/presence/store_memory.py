@@ -1,0 +1,71 @@
+"""Sessions in this process's memory: for a monolith. Nothing survives it, as nothing it describes does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xinyu.kernel.ids import NodeId, SessionId, UserId
+from xinyu.presence.store import PresenceStore
+from xinyu.presence.types import NodeRef, PresenceEntry
+
+
+class MemoryPresenceStore(PresenceStore):
+    """Two indexes: by user for lookups, by session for healing."""
+
+    def __init__(self) -> None:
+        self._by_user: dict[UserId, dict[SessionId, tuple[PresenceEntry, int]]] = {}
+        self._user_of: dict[SessionId, UserId] = {}
+        self._epochs: dict[NodeId, int] = {}
+
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
+        for entry in entries:
+            newest = self._epochs.get(entry.at.node, entry.at.epoch)
+            if entry.at.epoch < newest:
+                continue
+            if entry.at.epoch > newest:
+                await self.remove_node(entry.at.node, newest)
+            self._epochs[entry.at.node] = entry.at.epoch
+            self._by_user.setdefault(entry.user_id, {})[entry.session_id] = (entry, expires_ms)
+            self._user_of[entry.session_id] = entry.user_id
+
+    async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:
+        sessions = self._by_user.get(user_id, {})
+        held = sessions.get(session_id)
+        if held is None or not _same_life(held[0].at, at):
+            return
+        del sessions[session_id]
+        self._user_of.pop(session_id, None)
+        if not sessions:
+            del self._by_user[user_id]
+
+    async def remove_sessions(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
+        for session_id in session_ids:
+            user_id = self._user_of.get(session_id)
+            if user_id is not None:
+                await self.remove(at, user_id, session_id)
+
+    async def remove_node(self, node: NodeId, epoch: int) -> None:
+        entries = [entry for sessions in self._by_user.values() for entry, _ in sessions.values()]
+        for entry in entries:
+            if entry.at.node == node and entry.at.epoch <= epoch:
+                await self.remove(entry.at, entry.user_id, entry.session_id)
+
+    async def find(self, user_ids: Iterable[UserId], now_ms: int) -> list[PresenceEntry]:
+        found: list[PresenceEntry] = []
+        for user_id in user_ids:
+            sessions = self._by_user.get(user_id)
+            if sessions is None:
+                continue
+            for entry, expires_ms in list(sessions.values()):
+                if expires_ms <= now_ms:
+                    await self.remove(entry.at, user_id, entry.session_id)
+                else:
+                    found.append(entry)
+        return found
+
+    async def count_users(self) -> int:
+        return len(self._by_user)
+
+
+def _same_life(a: NodeRef, b: NodeRef) -> bool:
+    return a.node == b.node and a.epoch == b.epoch
