@@ -1,4 +1,4 @@
-"""E1, E8 and F: what a bare ASGI app on uvicorn does on this machine, now, with the same client."""
+"""E1, E8, F and the cost of idle sockets: what a bare ASGI app on uvicorn does on this machine now, same client."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+from bench.heartbeat import beat
 from bench.meter import Meter
-from bench.process import ServerProcess, free_port
+from bench.process import ServerProcess, free_port, rss_bytes
 from bench.wire import Socket, connect, text_frame
 
 _SERVER = Path(__file__).with_name("calibration_server.py")
 _ECHO_CONNECTIONS = 100
 _SINKS = 200
 _SOURCES = 10
+_OPEN_AT_ONCE = 50
 _FRAME = b'{"event":"im.echo","id":"00000001","payload":{"text":"' + b"x" * 93 + b'"}}'  # 150 bytes
 
 
@@ -61,6 +63,24 @@ async def measure_fan(seconds: float, folder: Path, cpu: int | None) -> dict[str
         for source in sources:
             source.send(frame)
         return await _rate(counter, seconds, pid, sinks + sources)
+
+
+async def measure_idle(connections: int, seconds: float, folder: Path, cpu: int | None) -> dict[str, float]:
+    """What `connections` idle sockets with heartbeats cost a bare ASGI app: the floor under W4."""
+    sockets: list[Socket] = []
+    async with _server("echo", folder, cpu) as (pid, url):
+        first = await connect(url, lambda _payload: None)
+        base = rss_bytes([pid])
+        for _ in range(0, connections, _OPEN_AT_ONCE):
+            sockets += await asyncio.gather(*(connect(url, lambda _payload: None) for _ in range(_OPEN_AT_ONCE)))
+        await asyncio.sleep(1.0)
+        grown = rss_bytes([pid]) - base
+        meter = Meter([pid])
+        await beat(sockets, b'{"event":"ping","id":"","payload":{}}', seconds)
+        cost = meter.stop()
+        for socket in [first, *sockets]:
+            socket.close()
+    return {"idle_cpu_percent": cost.server_share * 100, "rss_kb_per_connection": grown / len(sockets) / 1024}
 
 
 @asynccontextmanager

@@ -37,7 +37,7 @@ _WRONG, _FAILED = 1, 2
 def main(argv: list[str] | None = None) -> int:
     """0 when every run was right (whatever the aims), 1 when one was wrong, 2 when it could not be measured."""
     options = _parse(argv)
-    console = Console()
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     pin(options.client_cpu)
     _raise_file_limit()
     try:

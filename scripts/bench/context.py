@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.accounts import Accounts
-from bench.calibrate import measure_echo, measure_fan
+from bench.calibrate import measure_echo, measure_fan, measure_idle
 from bench.target import Server, Target
 
 _CALIBRATION_SECONDS = 2.0
@@ -58,6 +58,14 @@ class Context:
             return None
         self.say("calibration F")
         return self._keep("F", await measure_fan(_CALIBRATION_SECONDS, self.folder, self.server_cpu))
+
+    async def calibrate_idle(self, connections: int) -> None:
+        """What idle sockets cost without any of our code."""
+        if self.calibrating:
+            name = f"bare {connections} idle"
+            self.say(name)
+            result = await measure_idle(connections, self.idle_seconds, self.folder, self.server_cpu)
+            self.calibrations.setdefault(name, []).append(result)
 
     def _keep(self, name: str, result: dict[str, float]) -> float:
         self.calibrations.setdefault(name, []).append(result)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -48,6 +49,8 @@ async def run_private(
     pairs = [Pair(two, driver.done) for two in friends]
     await _open_all(pairs, target.ws_url)
     acks = asyncio.create_task(_acknowledge(pairs))
+    gc.collect()
+    gc.disable()  # our own collections would show as the server's latency
     try:
         driver.start(pairs)
         await asyncio.sleep(warm_seconds)
@@ -60,6 +63,7 @@ async def run_private(
         driver.stop()
         verdict = await _settle(pairs, drain_seconds)
     finally:
+        gc.enable()
         driver.stop()
         acks.cancel()
         for pair in pairs:
@@ -153,7 +157,7 @@ class OpenLoop:
                 self.largest_delay_ns = max(self.largest_delay_ns, now - intended)
                 pairs[self._sent % len(pairs)].send(intended)
                 self._sent += 1
-            await asyncio.sleep(max(0.0005, (intended - now) / 1e9))
+            await asyncio.sleep(max(0.001, (intended - now) / 1e9))  # uvloop counts in milliseconds
 
     def done(self, pair: Pair) -> None:
         """Nothing waits for it."""

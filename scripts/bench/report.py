@@ -28,7 +28,9 @@ def print_report(console: Console, cases: Sequence[Case], calibrations: Mapping[
     for heading in ("case", "measure", "median", "range", "aim", ""):
         table.add_column(heading, justify="right" if heading in ("median", "range") else "left")
     for name, results in calibrations.items():
-        _row(table, name, "frames_per_second", [result["frames_per_second"] for result in results], "", "")
+        for measure in ("frames_per_second", "idle_cpu_percent", "rss_kb_per_connection"):
+            if measure in results[0]:
+                _row(table, name, measure, [result[measure] for result in results], "", "")
     for case in cases:
         table.add_section()
         for measure in _measures(case):
@@ -68,7 +70,8 @@ def _row(table: Table, case: str, measure: str, values: Sequence[float], aim: st
         table.add_row(case, measure, "-", "-", aim, "")
         return
     over = spread(values)
-    table.add_row(case, measure, _number(over.median), f"{_number(over.low)} … {_number(over.high)}", aim, verdict)
+    width = f"{_number(over.low)} … {_number(over.high)}" if len(values) > 1 else ""
+    table.add_row(case, measure, _number(over.median), width, aim, verdict)
 
 
 def _number(value: float) -> str:

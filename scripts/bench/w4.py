@@ -10,17 +10,17 @@ from bench.accounts import Account
 from bench.chat import connect_user
 from bench.checker import Verdict
 from bench.context import Context
+from bench.heartbeat import beat
 from bench.meter import Meter
 from bench.process import rss_bytes
 from bench.result import Case, Run
-from bench.wire import Socket, text_frame
+from bench.wire import Socket
 
 SIZES = (2000, 5000, 8000)
 _QUICK_SIZES = (2000,)
-HEARTBEAT_SECONDS = 20.0
 _OPEN_AT_ONCE = 64
 _SETTLE_SECONDS = 1.5
-_PING = text_frame(b'{"event":"ping"}')
+_PING = b'{"event":"ping"}'
 
 
 async def measure(context: Context) -> list[Case]:
@@ -28,6 +28,8 @@ async def measure(context: Context) -> list[Case]:
     sizes = _QUICK_SIZES if context.quick else SIZES
     cases = {size: Case("W4", f"{size} idle") for size in sizes}
     users = await context.accounts.users(max(sizes))
+    if not context.quick:
+        await context.calibrate_idle(5000)
     for _ in range(context.runs):
         await context.restart()
         crowd = _Crowd(context, users)
@@ -68,8 +70,9 @@ class _Crowd:
         await asyncio.sleep(_SETTLE_SECONDS)
         grown = rss_bytes(self._context.target.pids) - self._base_rss
         meter, before = Meter(self._context.target.pids), self._pongs
-        sent = await self._beat(self._context.idle_seconds)
+        sent = await beat(self._sockets, _PING, self._context.idle_seconds)
         idle = meter.stop()
+        await asyncio.sleep(0.2)  # the last answers are on their way
         verdict = self._judge(size, sent, self._pongs - before)
         measures = {
             "rss_kb_per_connection": grown / size / 1024 if self._context.target.pids else float("nan"),
@@ -92,18 +95,6 @@ class _Crowd:
     def _hear(self, payload: bytes) -> None:
         if b'"pong"' in payload:
             self._pongs += 1
-
-    async def _beat(self, seconds: float) -> int:
-        """Heartbeats of every connection each HEARTBEAT_SECONDS, spread evenly; returns how many were sent."""
-        began, sent = time.perf_counter(), 0
-        per_second = len(self._sockets) / HEARTBEAT_SECONDS
-        while (passed := time.perf_counter() - began) < seconds:
-            while sent < passed * per_second:
-                self._sockets[sent % len(self._sockets)].send(_PING)
-                sent += 1
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)
-        return sent
 
     def _judge(self, size: int, sent: int, answered: int) -> Verdict:
         verdict = Verdict()
