@@ -111,6 +111,11 @@ def test_what_nobody_sent_is_wrong() -> None:
     assert set(check([conversation]).violations) == {"foreign"}
 
 
+def test_what_came_before_the_run_is_no_part_of_it() -> None:
+    conversation = Conversation("talk 1", {"a"}, [("a", 4)], set(), [("greeting", 1), ("a", 4)])
+    assert not check([conversation]).wrong
+
+
 def test_percentiles() -> None:
     assert percentile(range(1, 101), 0.5) == 51
     assert latency_summary([])["p50_ms"] != latency_summary([])["p50_ms"]  # NaN
