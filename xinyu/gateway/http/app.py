@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
+from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.applications import Starlette
@@ -55,6 +56,7 @@ class RestApplication:
         self._limits = limits
         self._metrics = metrics
         self._texts = texts
+        self._zone = ZoneInfo(settings.timezone)
         self._replays = ReplayWindow(settings.replay_window_seconds, settings.replay_window_size)
 
     def build(self, routes: Iterable[Route | RawRoute], mounts: Iterable[BaseRoute] = ()) -> Starlette:
@@ -124,6 +126,7 @@ class RestApplication:
             ip=ip,
             user_agent=request.headers.get("user-agent", "")[:200],
             caller=caller,
+            zone=self._zone,
         )
 
         async def run() -> bytes:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from xinyu.kernel.errors import Category, InvalidInput, XinyuError
+from xinyu.kernel.ids import MAX_JSON_INT
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
+IdNumber = Annotated[int, msgspec.Meta(ge=0, le=MAX_JSON_INT)]
+"""An id in a body. Larger numbers are nobody's, and no database could compare with them."""
 
 
 class BodyTooLarge(XinyuError):
