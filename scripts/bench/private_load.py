@@ -99,7 +99,7 @@ async def _acknowledge(pairs: Sequence[Pair]) -> None:
 async def _settle(pairs: Sequence[Pair], drain_seconds: float) -> Verdict:
     """Wait until nothing is outstanding, a little longer for what must not come, then judge."""
     deadline = time.monotonic() + drain_seconds
-    while any(pair.outstanding for pair in pairs) and time.monotonic() < deadline:  # noqa: ASYNC110 - on_done is the driver's
+    while any(pair.outstanding for pair in pairs) and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
     await asyncio.sleep(min(0.2, drain_seconds / 4))  # a duplicate would come late
     verdict = check(pair.log for pair in pairs)

@@ -100,7 +100,7 @@ class ServerProcess:
             return
         self._child.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds
-        while self._child.poll() is None and time.monotonic() < deadline:  # noqa: ASYNC110 - a child of Popen has no event
+        while self._child.poll() is None and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
         if self._child.poll() is None:
             self._child.kill()
