@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xinyu.delivery.port import DeliveryPort
+from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.media.port import Blobs, EmoticonPort, MediaPort, UploadPort
 from xinyu.message.port import ConversationPort, DevicePort, MessagePort
 from xinyu.presence.port import PresencePort
@@ -25,6 +26,9 @@ class Ports:
     credentials: CredentialPort
     logins: LoginPort
     codes: CodePort
+    groups: GroupPort
+    group_members: MembershipPort
+    group_applications: GroupApplyPort
     uploads: UploadPort
     media: MediaPort
     emoticons: EmoticonPort

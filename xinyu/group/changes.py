@@ -28,6 +28,10 @@ class Changes:
         self._carry_out = carry_out
         self._clock = clock
 
+    def now_ms(self) -> int:
+        """UTC ms."""
+        return self._clock.now_ms()
+
     def silent_act(self, user_id: UserId) -> Act:
         """An act that no event tells of, so that it needs no names."""
         return Act(user_id, self._clock.now_ms(), new_msg_id(), {})

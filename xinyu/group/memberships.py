@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from msgspec.structs import replace
+
 from xinyu.group import rules
 from xinyu.group.changes import Changes
 from xinyu.group.errors import TooManyUsers
@@ -25,7 +27,9 @@ class MembershipService(MembershipPort):
 
     async def list_members(self, user_id: UserId, group_id: GroupId) -> list[Member]:
         await get_view(self._store, user_id, group_id)
-        return await self._store.list_members(group_id)
+        now_ms = self._changes.now_ms()
+        members = await self._store.list_members(group_id)
+        return [member if member.is_muted(now_ms) else replace(member, muted_until_ms=0) for member in members]
 
     async def list_member_ids(self, user_id: UserId, group_id: GroupId) -> list[UserId]:
         return [member.user_id for member in await self.list_members(user_id, group_id)]

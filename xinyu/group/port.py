@@ -58,7 +58,8 @@ class MembershipPort(Port):
 
     @rpc(611, idempotent=True)
     async def list_members(self, user_id: UserId, group_id: GroupId) -> list[Member]:
-        """Owner, admins, members, each in the order of joining. Members only."""
+        """Owner, admins, members, each in the order of joining; `muted_until_ms` is 0 for who may speak. Members
+        only."""
 
     @rpc(631, idempotent=True)
     async def list_member_ids(self, user_id: UserId, group_id: GroupId) -> list[UserId]:
