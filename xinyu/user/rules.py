@@ -10,6 +10,10 @@ from xinyu.user.types import LoginOrigin, Preferences, ProfileChange
 
 MOBILE = re.compile(r"\+?[0-9]{5,20}")
 EMAIL = re.compile(r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[a-z0-9-]+(\.[a-z0-9-]+)+")
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
+"""Clients' date pickers may add a time."""
+MAX_MOBILE_TEXT = 40
+"""A mobile number with its spaces and brackets."""
 MAX_NICKNAME = 64
 MAX_TEXT = 255
 MAX_PLATFORM = 32
@@ -19,7 +23,7 @@ _NOT_PLATFORM = re.compile(r"[^a-z0-9._-]")
 
 def normalised_mobile(text: str) -> str:
     """Digits with or without a leading +; spaces, hyphens, dots and brackets are dropped. Raises BadMobile."""
-    mobile = text[:64].translate(_SEPARATORS)
+    mobile = text.translate(_SEPARATORS) if len(text) <= MAX_MOBILE_TEXT else ""
     if not MOBILE.fullmatch(mobile):
         raise BadMobile()
     return mobile
@@ -81,11 +85,9 @@ def _birthday(value: str) -> str:
     text = value.strip()
     if not text:
         return ""
+    if not DAY.fullmatch(text):
+        raise BadProfile("birthday must be YYYY-MM-DD")
     try:
-        return date.fromisoformat(text[:10]).isoformat() if len(text) >= 10 else _refuse_birthday()
+        return date.fromisoformat(text[:10]).isoformat()
     except ValueError:
-        return _refuse_birthday()
-
-
-def _refuse_birthday() -> str:
-    raise BadProfile("birthday must be YYYY-MM-DD")
+        raise BadProfile("birthday must be YYYY-MM-DD") from None
