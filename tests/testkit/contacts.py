@@ -123,8 +123,9 @@ class ContactWorld:
         self.relay = EffectRelay(log, applied_by(message.effects), clock, "contact")
         self.store = SqlPairStore(database, log)
         self.group_store = SqlContactGroupStore(database)
-        profiles = port_of(ProfilePort, list_profiles=self._list_profiles, find_by_mobile=self._find_by_mobile)
-        presence = port_of(PresencePort, list_online=self._list_online)
+        self.profiles = port_of(ProfilePort, list_profiles=self._list_profiles, find_by_mobile=self._find_by_mobile)
+        self.presence = port_of(PresencePort, list_online=self._list_online)
+        profiles, presence = self.profiles, self.presence
         served: list[tuple[type[Port], Port]] = [
             (
                 ContactPort,

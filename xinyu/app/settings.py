@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from xinyu.contact.settings import ContactSettings
 from xinyu.delivery.settings import DeliverySettings
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.message.settings import MessageSettings
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     storage: StorageSettings = StorageSettings()
     gateway: GatewaySettings = GatewaySettings()
     message: MessageSettings = MessageSettings()
+    contact: ContactSettings = ContactSettings()
     delivery: DeliverySettings = DeliverySettings()
     presence: PresenceSettings = PresenceSettings()
 

@@ -24,7 +24,7 @@ class ContactGroupService(ContactGroupPort):
 
     async def save_groups(self, owner_id: UserId, groups: list[ContactGroupDraft]) -> None:
         if len(groups) > self._settings.max_groups:
-            raise BadContactGroups(f"at most {self._settings.max_groups} contact groups")
+            raise BadContactGroups(at_most=self._settings.max_groups)
         drafts = [replace(draft, name=draft.name.strip()) for draft in groups]
         _check(drafts)
         await self._store.change_groups(owner_id, lambda before: matched(before, drafts))
@@ -51,6 +51,6 @@ def _check(drafts: list[ContactGroupDraft]) -> None:
     if len(names) < len(drafts) or len(set(ids)) < len(ids):
         raise BadContactGroups()
     if any(not 0 < len(name) <= GROUP_NAME_LENGTH for name in names):
-        raise BadContactGroups(f"a contact group's name has 1 to {GROUP_NAME_LENGTH} characters")
+        raise BadContactGroups(name_length=GROUP_NAME_LENGTH)
     if any(not 0 <= draft.sort < MAX_JSON_INT for draft in drafts):
-        raise BadContactGroups("sort is a number from 0")
+        raise BadContactGroups()

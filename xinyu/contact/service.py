@@ -147,5 +147,5 @@ def checked_remark(remark: str, length: int) -> str:
     """`remark` without spaces around it. Raises BadRemark when it is longer than `length` characters."""
     remark = remark.strip()
     if len(remark) > length:
-        raise BadRemark(f"a remark has at most {length} characters")
+        raise BadRemark(at_most=length)
     return remark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xinyu.contact.port import ApplicationPort, ContactGroupPort, ContactPort
 from xinyu.delivery.port import DeliveryPort
 from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.media.port import Blobs, EmoticonPort, MediaPort, UploadPort
@@ -26,6 +27,9 @@ class Ports:
     credentials: CredentialPort
     logins: LoginPort
     codes: CodePort
+    contacts: ContactPort
+    contact_applications: ApplicationPort
+    contact_groups: ContactGroupPort
     groups: GroupPort
     group_members: MembershipPort
     group_applications: GroupApplyPort
