@@ -87,7 +87,7 @@ class ContactGroupNotFound(ContactError):
 
 
 class BadContactGroups(ContactError):
-    """A contact group has no name, too long a name or a bad sort, two have the same name or id, or there are too many."""
+    """A contact group has no name, too long a name or a bad sort, or two are the same, or there are too many."""
 
     category = Category.INVALID
     code = "contact.bad_groups"
