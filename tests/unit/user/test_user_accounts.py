@@ -6,6 +6,7 @@ import secrets
 
 import jwt
 import pytest
+import sqlalchemy as sa
 
 from testkit.users import ISSUER, ORIGIN, SECRET, UserDomain, sealed, user_domain
 from xinyu.kernel.ids import UserId
@@ -22,6 +23,7 @@ from xinyu.user.errors import (
     WrongCredentials,
 )
 from xinyu.user.store import NewAccount
+from xinyu.user.tables import codes, logins
 from xinyu.user.types import CodeChannel, LoginOrigin, LoginState
 
 MOBILE = "13800138000"
@@ -122,15 +124,17 @@ async def test_two_registrations_of_one_mobile_at_once_make_one_account(database
         assert len(await domain.accounts.list_users()) == 1
 
 
-async def test_a_taken_mobile_leaves_nothing_half_made_and_the_code_unused(domain: UserDomain) -> None:
+async def test_a_taken_mobile_leaves_nothing_half_made_and_the_code_unused(
+    domain: UserDomain, database: Database
+) -> None:
     code = await domain.code_for(MOBILE, CodeChannel.REGISTER)
     await domain.accounts.create("First", MOBILE, "secret-1")
     with pytest.raises(MobileRegistered):
         await domain.accounts.register("Second", MOBILE, "secret-2", code, ORIGIN)
     (only,) = await domain.accounts.list_users()
     assert only.nickname == "First"
-    code_id = await domain.code_store.try_code(MOBILE, CodeChannel.REGISTER, "x", 5, domain.clock.now_ms())
-    assert code_id is None
+    assert await database.read(lambda connection: connection.scalar(sa.select(codes.c.used_ms))) == 0
+    assert await database.read(lambda connection: connection.scalar(sa.select(sa.func.count(logins.c.login_id)))) == 0
     assert (await domain.accounts.log_in(MOBILE, "secret-1", ORIGIN)).user_id == only.user_id
 
 

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from testkit.users import ORIGIN, UserDomain, user_domain
+from testkit.waiting import eventually
 from xinyu.storage.sql import Database
 from xinyu.user.errors import (
     BadEmail,
@@ -19,8 +20,6 @@ from xinyu.user.errors import (
     WrongCode,
 )
 from xinyu.user.housekeeping import Housekeeping
-from xinyu.user.sender_smtp import SmtpCodeSender
-from xinyu.user.settings import UserSettings
 from xinyu.user.tables import codes
 from xinyu.user.types import CodeChannel
 
@@ -184,23 +183,8 @@ async def test_housekeeping_goes_on(domain: UserDomain) -> None:
     await send_mail(domain)
     domain.clock.jump(2 * 86_400)
     run = asyncio.create_task(Housekeeping(domain.login_store, domain.code_store, domain.clock).run())
-    from testkit.waiting import eventually
-
     await eventually(lambda: domain.clock.sleepers == 1)
     assert await domain.code_store.remove_expired(domain.clock.now_ms(), 10) == 0
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
-
-
-def test_the_mail_says_what_the_code_is_for() -> None:
-    sender = SmtpCodeSender(UserSettings(smtp_host="mail.example.org", smtp_from="xinyu@example.org"))
-    message = sender.message_for(EMAIL, "012345", CodeChannel.UPDATE_EMAIL, 600)
-    assert (message["To"], message["From"]) == (EMAIL, "xinyu@example.org")
-    text = message.get_content()
-    assert "012345" in text and "10 minutes" in text
-
-
-def test_mail_needs_a_sender() -> None:
-    with pytest.raises(ValueError, match="smtp_from"):
-        SmtpCodeSender(UserSettings(smtp_host="mail.example.org"))

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from testkit.users import CHEAP, rsa_key, sealed
@@ -79,8 +79,6 @@ async def test_a_broken_ciphertext_is_a_wrong_password_and_never_a_new_one(accep
 
 
 async def test_a_ciphertext_that_is_not_text_is_a_wrong_password(strict: Argon2Vault) -> None:
-    from cryptography.hazmat.primitives.asymmetric import padding
-
     cipher = rsa_key().public_key().encrypt(b"\xff\xfe\xfd\xfc\xfb\xfa", padding.PKCS1v15())
     sent = base64.b64encode(cipher).decode()
     assert not (await strict.check(sent, await strict.hash_new(sealed("secret-1")))).right
