@@ -13,6 +13,7 @@ from xinyu.sdk.cursors import CursorStore, FileCursors, MemoryCursors
 from xinyu.sdk.errors import (
     ApiError,
     ClientClosed,
+    ClientFailed,
     ConnectionLost,
     ContractViolation,
     Dismissed,
@@ -38,6 +39,7 @@ __all__ = [
     "ApiError",
     "Client",
     "ClientClosed",
+    "ClientFailed",
     "ConnectionLost",
     "ContractViolation",
     "Conversation",

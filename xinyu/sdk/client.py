@@ -30,7 +30,8 @@ from xinyu.sdk.errors import (
     RequestTimeout,
 )
 from xinyu.sdk.events import Connected, Disconnected, Event, EventQueue, event_of
-from xinyu.sdk.socket import Handler, Socket
+from xinyu.sdk.handler import Handler
+from xinyu.sdk.socket import Socket
 from xinyu.sdk.types import (
     Frame,
     Hello,

@@ -67,6 +67,13 @@ class ClientClosed(XinyuError):
     code = "sdk.closed"
 
 
+class ClientFailed(XinyuError):
+    """The client failed: a defect, or its cursor store's trouble; the cause is attached."""
+
+    category = Category.INTERNAL
+    code = "sdk.failed"
+
+
 class LoginEnded(XinyuError):
     """The server does not accept the access token (any more); log in again."""
 
@@ -107,3 +114,8 @@ def is_temporary(error: XinyuError) -> bool:
     if isinstance(error, ApiError):
         return error.temporary
     return isinstance(error, ConnectionLost | RequestTimeout)
+
+
+def may_pass(error: XinyuError) -> bool:
+    """Whether setting up a connection that failed so may succeed later: the server's own defects count, too."""
+    return is_temporary(error) or (isinstance(error, ApiError) and error.status >= 500)

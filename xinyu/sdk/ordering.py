@@ -75,9 +75,10 @@ class Sequencer(Generic[T]):
         """
         if self._begun:
             return
-        first = min(self._held, default=max(self._head, 1))
-        if cursor is None or first <= cursor:
-            cursor = first - 1
+        if cursor is None:
+            cursor = max(self._head, 1) - 1
+        if self._held:
+            cursor = min(cursor, min(self._held) - 1)
         self._cursor = self._covered = cursor
         self._head = max(self._head, cursor)
         self._begun = True

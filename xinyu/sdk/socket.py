@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import abc
 import asyncio
 import itertools
 import logging
@@ -21,39 +20,21 @@ from xinyu.sdk.backoff import Backoff, Verdict, verdict_on
 from xinyu.sdk.dialing import dial
 from xinyu.sdk.errors import (
     ClientClosed,
+    ClientFailed,
     ConnectionLost,
     ContractViolation,
     Dismissed,
     LoginEnded,
     NotConnected,
     RequestTimeout,
-    is_temporary,
+    may_pass,
 )
+from xinyu.sdk.handler import Handler
 from xinyu.sdk.requests import Requests
 from xinyu.sdk.types import Drain, Frame, Hello, Trouble, Tuning
 
 T = TypeVar("T")
 log = logging.getLogger("xinyu.sdk")
-
-
-class Handler(abc.ABC):
-    """Who is told what happens on the connection. Only `opened` may wait."""
-
-    @abc.abstractmethod
-    async def opened(self, hello: Hello) -> None:
-        """A socket is up; requests work, pushes may already come. A temporary error makes the socket start over."""
-
-    @abc.abstractmethod
-    def pushed(self, frame: Frame) -> None:
-        """A frame that is neither reply nor heartbeat. Raises msgspec.DecodeError or ContractViolation if malformed."""
-
-    @abc.abstractmethod
-    def closed(self, close_code: int | None, reason: str, will_reconnect: bool) -> None:
-        """A socket that had said hello is gone."""
-
-    @abc.abstractmethod
-    def ended(self, error: XinyuError) -> None:
-        """There will be no further socket."""
 
 
 class Socket:
@@ -98,11 +79,6 @@ class Socket:
         if self._run is not None:
             self._run.cancel()
             await asyncio.gather(self._run, return_exceptions=True)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether a request would go out at once."""
-        return self._open is not None
 
     @property
     def last_error(self) -> XinyuError | None:
@@ -169,11 +145,8 @@ class Socket:
                 await self._one_socket()
                 if self._end is None:
                     await self._clock.sleep(self._backoff.next_delay(self._asked_ms))
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # a defect of ours must not leave callers waiting for ever
-            log.exception("the connection's loop failed")
-            self._finish(ContractViolation(f"the SDK failed: {type(error).__name__}"))
+        except Exception as error:
+            self._fail(error)
 
     async def _one_socket(self) -> None:
         self._refused, self._asked_ms = False, None
@@ -192,7 +165,8 @@ class Socket:
             await socket.close()
 
     async def _serve(self, socket: ClientConnection) -> None:
-        helpers: list[asyncio.Task[None]] = []
+        helpers = [asyncio.create_task(self._beat(socket))]
+        self._heard = self._clock.monotonic()
         greeted = False
         try:
             async for text in socket:
@@ -223,7 +197,6 @@ class Socket:
         self._open = socket
         self._changed.set()
         helpers.append(asyncio.create_task(self._set_up(socket, hello)))
-        helpers.append(asyncio.create_task(self._beat(socket)))
         return True
 
     async def _set_up(self, socket: ClientConnection, hello: Hello) -> None:
@@ -232,8 +205,11 @@ class Socket:
         except XinyuError as error:
             self._last_error, self._asked_ms = error, error.retry_after_ms
             log.warning("set-up of the connection failed: %s", error)
-            if not is_temporary(error):
+            if not may_pass(error):
                 self._finish(error)
+            await socket.close()
+        except Exception as error:
+            self._fail(error)
             await socket.close()
         else:
             self._backoff.reset()
@@ -277,6 +253,13 @@ class Socket:
             self._end = error
             self._changed.set()
             self._handler.ended(error)
+
+    def _fail(self, error: Exception) -> None:
+        """A defect, or the cursor store's trouble, must not leave callers waiting for ever."""
+        log.error("the client failed", exc_info=error)
+        failed = ClientFailed(f"the client failed: {type(error).__name__}")
+        failed.__cause__ = error
+        self._finish(failed)
 
     # Frames.
 
