@@ -109,7 +109,7 @@ async def send_email(call: Call[EmailBody]) -> object:
 async def verify_email(call: Call[VerifyEmailBody]) -> None:
     """Use up a code sent by e-mail."""
     channel = _channel(call.body.channel or CodeChannel.UPDATE_EMAIL)
-    await call.ports.codes.verify_email_code(call.body.email, channel, str(call.body.code), call.ip)
+    await call.ports.codes.verify_email_code(call.body.email, channel, code_text(call.body.code), call.ip)
 
 
 async def send_test(_call: Call[NoBody]) -> object:
@@ -128,7 +128,7 @@ async def register(call: Call[RegisterBody]) -> object:
     body = call.body
     origin = _origin(call, body.platform)
     token = await call.ports.accounts.register(
-        body.nickname, str(body.mobile), body.password, str(body.sms_code), origin
+        body.nickname, str(body.mobile), body.password, code_text(body.sms_code), origin
     )
     return token_json(token)
 
@@ -136,7 +136,7 @@ async def register(call: Call[RegisterBody]) -> object:
 async def forget(call: Call[ForgetBody]) -> None:
     """Set a new password with a code; whoever was logged in is logged out."""
     body = call.body
-    user_id = await call.ports.credentials.reset_password(str(body.mobile), body.password, str(body.sms_code))
+    user_id = await call.ports.credentials.reset_password(str(body.mobile), body.password, code_text(body.sms_code))
     await close_sessions(call.ports, CloseOrder(user_id))
 
 
@@ -157,6 +157,11 @@ async def close_sessions(ports: Ports, order: CloseOrder) -> None:
         await ports.delivery.close_sessions(order)
     except XinyuError as error:
         log.warning("sessions not closed at once; the sweep will", uid=order.user_id, error=error.code)
+
+
+def code_text(code: str | int) -> str:
+    """A code as it was sent; one that came as a number has lost its zeros."""
+    return code if isinstance(code, str) else f"{code:06d}"
 
 
 def _channel(name: str) -> CodeChannel:

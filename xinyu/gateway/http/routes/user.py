@@ -6,7 +6,7 @@ import msgspec
 
 from xinyu.delivery.types import CloseOrder
 from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
-from xinyu.gateway.http.routes.auth import close_sessions
+from xinyu.gateway.http.routes.auth import close_sessions, code_text
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.present.user import detail_json, setting_json
 from xinyu.kernel.ids import UserId
@@ -83,13 +83,13 @@ async def detail_update(call: Call[DetailUpdateBody]) -> None:
 async def email_update(call: Call[EmailUpdateBody]) -> None:
     """Change the caller's e-mail address."""
     body = call.body
-    await call.ports.credentials.change_email(call.user_id, body.email, body.password, str(body.code))
+    await call.ports.credentials.change_email(call.user_id, body.email, body.password, code_text(body.code))
 
 
 async def mobile_update(call: Call[MobileUpdateBody]) -> None:
     """Change the caller's mobile number."""
     body = call.body
-    await call.ports.credentials.change_mobile(call.user_id, str(body.mobile), body.password, str(body.sms_code))
+    await call.ports.credentials.change_mobile(call.user_id, str(body.mobile), body.password, code_text(body.sms_code))
 
 
 async def password_update(call: Call[PasswordUpdateBody]) -> None:
