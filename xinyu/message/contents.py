@@ -13,6 +13,7 @@ import msgspec
 from xinyu.kernel.ids import MsgId, UserId
 from xinyu.message.errors import BadContent, EmptyMessage, MessageTooLong, UnknownType
 from xinyu.message.types import EntryType, Kind
+from xinyu.message.types_preview import text_of
 
 Number = int | float
 MAX_MENTIONS = 500
@@ -120,32 +121,6 @@ _MUST_HAVE: dict[int, str] = {
     EntryType.VIDEO: "url",
     EntryType.MIXED: "items",
 }
-PREVIEWS: dict[int, str] = {
-    EntryType.CODE: "[代码消息]",
-    EntryType.IMAGE: "[图片消息]",
-    EntryType.AUDIO: "[语音消息]",
-    EntryType.VIDEO: "[视频消息]",
-    EntryType.FILE: "[文件消息]",
-    EntryType.LOCATION: "[位置消息]",
-    EntryType.CARD: "[名片消息]",
-    EntryType.FORWARD: "[转发消息]",
-    EntryType.LOGIN: "[登录消息]",
-    EntryType.VOTE: "[投票消息]",
-    EntryType.MIXED: "[图文消息]",
-    EntryType.GROUP_NOTICE: "[群公告]",
-    EntryType.SYSTEM_TEXT: "[系统消息]",
-    EntryType.GROUP_CREATED: "[创建群消息]",
-    EntryType.MEMBERS_JOINED: "[加入群消息]",
-    EntryType.MEMBER_LEFT: "[退出群消息]",
-    EntryType.MEMBERS_REMOVED: "[踢出群消息]",
-    EntryType.RECALLED: "[撤回消息]",
-    EntryType.GROUP_DISMISSED: "[群解散消息]",
-    EntryType.GROUP_MUTED: "[群禁言消息]",
-    EntryType.GROUP_UNMUTED: "[群解除禁言消息]",
-    EntryType.MEMBERS_MUTED: "[群成员禁言消息]",
-    EntryType.MEMBERS_UNMUTED: "[群成员解除禁言消息]",
-}
-UNKNOWN_PREVIEW = "[非文本消息]"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -181,15 +156,6 @@ def encoded(value: object, max_bytes: int) -> str:
     if len(text) > max_bytes:
         raise MessageTooLong(f"a message may have {max_bytes} bytes", limit=max_bytes)
     return text.decode()
-
-
-def text_of(type_: int, content: str) -> str:
-    """What a message looks like in one line: the text itself (255 characters), or the type's name in brackets."""
-    if type_ in (EntryType.TEXT, EntryType.SYSTEM_TEXT):
-        found = msgspec.json.decode(content).get("content", "")
-        if type_ == EntryType.TEXT or found:
-            return str(found)[:255]
-    return PREVIEWS.get(type_, UNKNOWN_PREVIEW)
 
 
 def quote_of(msg_id: MsgId, sender_id: UserId, type_: int, content: str) -> str:

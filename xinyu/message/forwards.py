@@ -8,11 +8,12 @@ import msgspec
 
 from xinyu.kernel.errors import Category, XinyuError
 from xinyu.kernel.ids import MsgId, UserId, derived_msg_id
-from xinyu.message.contents import ForwardContent, ForwardRecord, encoded, text_of
+from xinyu.message.contents import ForwardContent, ForwardRecord, encoded
 from xinyu.message.errors import MessageNotFound
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import LogStore
 from xinyu.message.types import Entry, EntryType, ForwardTarget, NewMessage, Ref, SendResult
+from xinyu.message.types_preview import text_of
 
 Append = Callable[[UserId, NewMessage, str, list[MsgId]], Awaitable[SendResult]]
 SHOWN_RECORDS = 50
