@@ -41,8 +41,11 @@ class Model:
     """A group in memory, and what message would know of it when it gets the effects in `order`."""
 
     def __init__(self) -> None:
-        self.group = Group(GroupId(1), "g", "", "", OWNER, OWNER, False, False, MOST, 1, 1, 0)
-        self.members: dict[UserId, Member] = {OWNER: rules.new_member(OWNER, 1, role=Role.OWNER)}
+        self.group = Group(GroupId(1), "g", "", "", OWNER, OWNER, False, False, MOST, 3, 1, 0)
+        roles = {OWNER: Role.OWNER, USERS[1]: Role.ADMIN, USERS[2]: Role.MEMBER}
+        self.members: dict[UserId, Member] = {
+            user: rules.new_member(user, 1, role=role) for user, role in roles.items()
+        }
         self.now = 1
 
     def attempt(self, user_id: UserId, rule: Rule) -> Change:
@@ -58,7 +61,7 @@ class Model:
         return change
 
 
-@given(st.lists(st.tuples(user, RULES), max_size=40))
+@given(st.lists(st.tuples(user, RULES), min_size=5, max_size=40))
 def test_a_group_has_one_owner_and_is_never_too_full(attempts: list[tuple[UserId, Rule]]) -> None:
     model = Model()
     for user_id, rule in attempts:
@@ -87,7 +90,7 @@ def test_effects_in_any_order_end_at_the_same_members(attempts: list[tuple[UserI
     model = Model()
     effects = [change.effect for change in (model.attempt(*attempt) for attempt in attempts) if change.effect]
     random.shuffle(effects)
-    known = {OWNER: (1, True, Role.OWNER, 0)}
+    known = {user: (1, True, member.role, 0) for user, member in Model().members.items()}
     state = (1, False, False)
     for effect in effects:
         for member in effect.members:

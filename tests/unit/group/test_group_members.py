@@ -169,7 +169,9 @@ async def test_a_mute_ends_by_itself_and_then_there_is_nothing_to_undo(world: Gr
     await world.members.set_muted_until(OWNER, group_id, ANNA, world.clock.now_ms() + 60_000)
     me = (await world.groups.get_group(ANNA, group_id)).me
     assert me.is_muted(world.clock.now_ms() + 59_999) and not me.is_muted(world.clock.now_ms() + 60_000)
+    assert [member.muted_until_ms > 0 for member in await world.members.list_members(ANNA, group_id)] == [False, True]
     world.clock.jump(60)
+    assert [member.muted_until_ms for member in await world.members.list_members(ANNA, group_id)] == [0, 0]
     effects = len(world.conversations.effects)
     await world.members.set_muted_until(OWNER, group_id, ANNA, 0)
     await world.members.set_muted_until(OWNER, group_id, ANNA, world.clock.now_ms())
@@ -200,3 +202,24 @@ async def test_each_member_chooses_his_own_card(world: GroupWorld) -> None:
         await world.members.set_card(CLARA, group_id, "c")
     await world.members.set_card(ANNA, group_id, "")
     assert (await world.groups.get_group(ANNA, group_id)).me.card == ""
+
+
+async def test_former_members_change_nothing_whatever_they_were(world: GroupWorld) -> None:
+    group_id = await world.new_group(BORIS, admins=(ANNA,))
+    await world.members.leave(ANNA, group_id)
+    before = await world.store.find(group_id, ANNA)
+    for attempt in (
+        world.groups.update_settings(ANNA, group_id, name="mine"),
+        world.groups.set_mute_all(ANNA, group_id, True),
+        world.groups.hand_over(ANNA, group_id, ANNA),
+        world.groups.dismiss(ANNA, group_id),
+        world.members.invite(ANNA, group_id, [ANNA]),
+        world.members.remove(ANNA, group_id, [BORIS]),
+        world.members.set_admin(ANNA, group_id, BORIS, True),
+        world.members.set_muted_until(ANNA, group_id, BORIS, MUTED_FOR_GOOD_MS),
+        world.members.set_card(ANNA, group_id, "annie"),
+    ):
+        with pytest.raises(NotAMember):
+            await attempt
+    assert await world.store.find(group_id, ANNA) == before
+    assert await world.member_ids(group_id) == {OWNER, BORIS}
