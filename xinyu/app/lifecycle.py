@@ -7,7 +7,7 @@ from typing import Protocol
 
 from xinyu.kernel.clock import Clock
 from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.metrics import Reading
+from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 FIRST_BACKOFF_SECONDS = 0.2

@@ -61,7 +61,7 @@ class HttpListener:
     def bind(self) -> None:
         """Take the port. Raises ConfigError when it is in use or not ours to take."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio turns Nagle off by it
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self._port))
@@ -79,7 +79,7 @@ class HttpListener:
         """Accept connections from now on."""
         assert self._socket is not None, "bind first"
         self._task = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not self._task.done():  # noqa: ASYNC110  # uvicorn offers no event
+        while not self._server.started and not self._task.done():  # uvicorn offers no event
             await asyncio.sleep(0.005)
 
     async def close_door(self) -> None:

@@ -15,7 +15,7 @@ from xinyu.kernel.ids import UserId
 from xinyu.presence.port import PresencePort
 from xinyu.presence.types import NodeRef, NodeSessions, SessionTarget
 from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.metrics import Reading
+from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 RETRY_MS = 1000

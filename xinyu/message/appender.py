@@ -21,7 +21,7 @@ from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Append, Appended, Busy, LogStore, Membership, NotAccepted, Outcome, Refused, Repeated
 from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.metrics import Reading
+from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 BUSY_PAUSE_SECONDS = 0.002

@@ -8,7 +8,7 @@ from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Appended, OutboxCounts, OutboxStore
 from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.metrics import Reading
+from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 CLAIM_ROWS = 500

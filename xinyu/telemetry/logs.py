@@ -66,7 +66,15 @@ def configure_logs(level: str, style: str, service_name: str, instance_id: str, 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart"):
+    for noisy in (
+        "uvicorn.access",
+        "uvicorn.error",
+        "websockets",
+        "alembic",
+        "sqlalchemy.engine",
+        "httpx",
+        "multipart",
+    ):
         # uvicorn would log a WebSocket's path with its query, and so the token, at INFO
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(

@@ -13,9 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
+from xinyu.telemetry.readings import Reading
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-Reading = tuple[str, str, float]
-"""(name, help, value). A name ending in _total is a counter, any other a gauge."""
 
 
 class _Readings(Collector):

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, bindparam
 
 from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
 from xinyu.message.store import Appended, MemberRights, Membership, OutboxKey
-from xinyu.message.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX
 from xinyu.message.types import Entry, EntryType, Kind, Role
 from xinyu.storage.schema import AnyRow, insert_new, upsert
 

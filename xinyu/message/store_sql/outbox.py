@@ -9,8 +9,8 @@ from sqlalchemy import Connection, bindparam
 
 from xinyu.kernel.ids import SessionId, UserId
 from xinyu.message.store import OutboxCounts, OutboxKey, OutboxRow, OutboxStore
-from xinyu.message.store_sql_rows import entry_of, settle
-from xinyu.message.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
+from xinyu.message.store_sql.rows import entry_of, settle
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
 from xinyu.message.types import Kind
 from xinyu.storage.schema import AnyRow
 from xinyu.storage.sql import Database

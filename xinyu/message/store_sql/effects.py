@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from xinyu.kernel.ids import ConversationId, UserId, derived_msg_id
 from xinyu.message.store import Appended, EffectStore
-from xinyu.message.store_sql_rows import (
+from xinyu.message.store_sql.rows import (
     Conversation,
     LogTransaction,
     ensure_conversation,
@@ -19,7 +19,7 @@ from xinyu.message.store_sql_rows import (
     read_membership,
     start_interval,
 )
-from xinyu.message.tables import INTERVAL, MEMBER
+from xinyu.message.store_sql.tables import INTERVAL, MEMBER
 from xinyu.message.types import Effect, EntryType, MemberChange
 from xinyu.storage.schema import AnyRow, insert_new
 from xinyu.storage.sql import Database

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from xinyu.kernel.ids import ConversationId, DeviceId, MsgId, UserId
 from xinyu.message.errors import ConversationNotFound, NotAMember
 from xinyu.message.store import Appended, ListStore, Membership
-from xinyu.message.store_sql_effects import insert_member
-from xinyu.message.store_sql_rows import (
+from xinyu.message.store_sql.effects import insert_member
+from xinyu.message.store_sql.rows import (
     LogTransaction,
     ensure_conversation,
     ensure_self,
@@ -21,8 +21,8 @@ from xinyu.message.store_sql_rows import (
     notify_self,
     read_membership,
 )
-from xinyu.message.store_sql_visible import read_sight
-from xinyu.message.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, HIDDEN, MEMBER
+from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, HIDDEN, MEMBER
+from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import ConversationView, Entry, EntryType, Kind, Ref, parties_of
 from xinyu.storage.schema import AnyRow
 from xinyu.storage.sql import Database

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection, bindparam
 
 from xinyu.kernel.ids import ConversationId, UserId
-from xinyu.message.store_sql_rows import entry_of
-from xinyu.message.tables import CONVERSATION, HIDDEN, INTERVAL, MEMBER
+from xinyu.message.store_sql.rows import entry_of
+from xinyu.message.store_sql.tables import CONVERSATION, HIDDEN, INTERVAL, MEMBER
 from xinyu.message.types import Entry, Kind
 from xinyu.storage.schema import AnyRow
 

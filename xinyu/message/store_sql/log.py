@@ -23,8 +23,8 @@ from xinyu.message.store import (
     Membership,
     OutboxKey,
 )
-from xinyu.message.store_sql_append import SELECT_ENTRY, SELECT_HEAD, append_batch
-from xinyu.message.store_sql_rows import (
+from xinyu.message.store_sql.append import SELECT_ENTRY, SELECT_HEAD, append_batch
+from xinyu.message.store_sql.rows import (
     Conversation,
     LogTransaction,
     ensure_self,
@@ -34,8 +34,8 @@ from xinyu.message.store_sql_rows import (
     read_membership,
     settle,
 )
-from xinyu.message.store_sql_visible import read_sight
-from xinyu.message.tables import CONVERSATION, ENTRY, FORWARD, HIDDEN, KEY, MEMBER
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, HIDDEN, KEY, MEMBER
+from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import Entry, EntryType, Kind, Page
 from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database

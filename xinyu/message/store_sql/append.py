@@ -22,8 +22,8 @@ from xinyu.message.store import (
     Refused,
     Repeated,
 )
-from xinyu.message.store_sql_rows import Conversation, LogTransaction, entry_of, read_membership
-from xinyu.message.tables import CONVERSATION, ENTRY, FORWARD
+from xinyu.message.store_sql.rows import Conversation, LogTransaction, entry_of, read_membership
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD
 from xinyu.message.types import Kind, Role
 from xinyu.storage.schema import AnyRow, upsert
 

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store import DeviceStore
-from xinyu.message.store_sql_visible import read_sight
-from xinyu.message.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
+from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
+from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, Kind, Ref, SyncItem, SyncPage
 from xinyu.storage.schema import AnyRow, insert_new, upsert
 from xinyu.storage.sql import Database

@@ -1,0 +1,37 @@
+"""Why the server closes a socket. The range says whether to come back (DESIGN.md section 10): 3000–3499 and 4000–4499
+yes, 3500–3999 and 4500–4999 no. Clients of the contract without `sync=1` know only 1000 (stop) and the rest (reconnect).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class CloseCode(IntEnum):
+    """Close codes of xinyu."""
+
+    NORMAL = 1000
+    """The client's own close, or a bad token of a client that would otherwise reconnect for ever."""
+    TOO_BIG = 1009
+    """A frame over gateway.max_frame_bytes (sent by the protocol itself)."""
+    IDLE = 4000
+    """Nothing was heard for gateway.heartbeat_seconds."""
+    SLOW = 4001
+    """The send queue was full: reconnect and sync."""
+    NO_ACKS = 4002
+    """Pushes stayed unacknowledged: reconnect and catch up."""
+    DRAIN = 4003
+    """The node is leaving: reconnect to another."""
+    OVERLOADED = 4004
+    """The node takes no more sessions: reconnect later."""
+    UNAVAILABLE = 4005
+    """The session could not be set up: reconnect later."""
+    LOGIN_ENDED = 4401
+    """The token is bad, expired, or its login was ended. Log in again; the same token will not do."""
+    REPLACED = 4500
+    """Another session of the user took this one's place."""
+
+
+RECONNECT_WITH_SAME_TOKEN = frozenset(
+    {CloseCode.IDLE, CloseCode.SLOW, CloseCode.NO_ACKS, CloseCode.DRAIN, CloseCode.OVERLOADED, CloseCode.UNAVAILABLE}
+)

@@ -1,0 +1,157 @@
+"""The WebSocket endpoint: bytes off the socket, one task per connection and no more.
+
+A bare ASGI application, for Starlette's WebSocket class costs a third of the throughput and 5 KB per connection
+(docs/explanation/performance.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import parse_qs
+
+from starlette.types import Message, Receive, Scope, Send
+
+from xinyu.gateway.auth import Authenticator, Caller
+from xinyu.gateway.settings import GatewaySettings
+from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.frames import event_frame, unauthorized_frame
+from xinyu.gateway.ws.hub import Connection, Hub
+from xinyu.gateway.ws.opening import Sessions
+from xinyu.gateway.ws.requests import Requests
+from xinyu.gateway.ws.send_queue import AsgiFrameWriter, FrameWriter, SendQueue
+from xinyu.gateway.ws.session import Session, State
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import Unauthenticated, XinyuError
+from xinyu.kernel.ids import DeviceId, SessionId, new_hex_id
+from xinyu.presence.types import NodeRef
+from xinyu.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+WRITER_EXTENSION = "xinyu.frame_writer"
+"""A server may put a FrameWriter of its own into the scope's extensions: the direct way to the socket."""
+PATH_PREFIX = "/wss/"
+
+
+class WebSocketEndpoint:
+    """Serves `/wss/*` (CONTRACT.md section 2.1)."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        authenticator: Authenticator,
+        hub: Hub,
+        sessions: Sessions,
+        requests: Requests,
+        clock: Clock,
+        here: NodeRef,
+    ) -> None:
+        self._settings = settings
+        self._authenticator = authenticator
+        self._hub = hub
+        self._sessions = sessions
+        self._requests = requests
+        self._clock = clock
+        self._here = here
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection from its handshake to its end."""
+        await receive()  # websocket.connect
+        if not scope["path"].startswith(PATH_PREFIX):
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        query = {key: values[-1] for key, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        writer: FrameWriter = scope.get("extensions", {}).get(WRITER_EXTENSION) or AsgiFrameWriter(send)
+        scope["headers"], scope["query_string"], scope["raw_path"] = [], b"", b""  # the token stays nowhere
+        await send({"type": "websocket.accept"})
+        try:
+            connection = await self._admit(query, writer, send)
+            if connection is not None:
+                await self._serve(connection, receive)
+        except OSError:
+            return  # the client vanished in the middle of a write
+
+    async def _admit(self, query: dict[str, str], writer: FrameWriter, send: Send) -> Connection | None:
+        """The connection of a caller with a good token; None when it was sent away."""
+        sync = query.get("sync") == "1"
+        try:
+            caller = await self._authenticator.authenticate(query.get("token", ""))
+        except Unauthenticated:
+            self._hub.refused += 1
+            await send({"type": "websocket.send", "text": unauthorized_frame().decode()})
+            code = CloseCode.LOGIN_ENDED if sync else CloseCode.NORMAL
+            await send({"type": "websocket.close", "code": int(code), "reason": "unauthorized"})
+            return None
+        except XinyuError as error:
+            log.warning("a token could not be checked; the client is asked to come back", error=error.code)
+            await send({"type": "websocket.close", "code": int(CloseCode.UNAVAILABLE), "reason": "reconnect later"})
+            return None
+        if self._hub.is_full:
+            self._hub.refused += 1
+            await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED), "reason": "full"})
+            return None
+        return self._connection(caller, query, sync, writer, send)
+
+    def _connection(
+        self, caller: Caller, query: dict[str, str], sync: bool, writer: FrameWriter, send: Send
+    ) -> Connection:
+        device_id = query.get("device_id", "")
+        usable = 0 < len(device_id) <= 100 and device_id.isascii() and device_id.isprintable()
+        session = Session(
+            session_id=SessionId(new_hex_id()),
+            caller=caller,
+            device_id=DeviceId(device_id if usable else caller.login_id),
+            sync=sync,
+            at=self._here,
+            now=self._clock.monotonic(),
+        )
+        queue = SendQueue(writer, self._settings.send_queue_frames, self._settings.send_queue_bytes)
+
+        def close(code: int, reason: str) -> None:
+            task = asyncio.ensure_future(_close(send, code, reason))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+        return Connection(session, queue, close)
+
+    async def _serve(self, connection: Connection, receive: Receive) -> None:
+        catching_up: asyncio.Task[None] | None = None
+        try:
+            behind = await self._sessions.open(connection)
+            if behind:  # reads while it runs, for acks are part of it
+                catching_up = asyncio.ensure_future(self._sessions.catch_up(connection, behind))
+            else:
+                await self._sessions.catch_up(connection, [])
+            while True:
+                message = await receive()
+                if message["type"] != "websocket.receive":
+                    return
+                self._take(connection, message)
+        except XinyuError as error:
+            log.warning("a session could not be set up; the client is asked to come back", error=error.code)
+            connection.close(CloseCode.UNAVAILABLE, "reconnect later")
+        finally:
+            if catching_up is not None:
+                catching_up.cancel()
+            await self._sessions.close(connection)
+
+    def _take(self, connection: Connection, message: Message) -> None:
+        text = message.get("text")
+        if text is None or connection.session.state is State.CLOSED:
+            return  # binary frames are ignored (CONTRACT.md section 2.1)
+        frame = connection.session.receive(text, self._clock.monotonic())
+        if frame is None or frame.event in ("ack", "pong"):
+            return
+        if frame.event == "ping" and frame.id is None:
+            connection.put(event_frame("pong", {"ts": self._clock.now_ms()}))
+        elif frame.event == "echo" and frame.id is None:
+            connection.put(event_frame("echo", frame.payload))
+        else:
+            self._requests.begin(connection, frame)
+
+
+async def _close(send: Send, code: int, reason: str) -> None:
+    try:
+        await send({"type": "websocket.close", "code": code, "reason": reason})
+    except (OSError, RuntimeError):
+        return  # closed already

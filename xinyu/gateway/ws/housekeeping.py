@@ -1,0 +1,138 @@
+"""What a gateway does beside its sockets: renews leases, stores cursors, repeats pushes, closes the silent ones and
+those whose login has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+
+from xinyu.gateway.ports import Ports
+from xinyu.gateway.settings import GatewaySettings
+from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.frames import event_frame
+from xinyu.gateway.ws.hub import Connection, Hub
+from xinyu.gateway.ws.opening import Sessions
+from xinyu.gateway.ws.session import State
+from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import XinyuError
+from xinyu.presence.types import NodeRef
+from xinyu.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+TRIES_BEFORE_CLOSE = 10
+SWEEP_OVERLAP_MS = 5000
+IDLE_CHECK_SECONDS = 5.0
+RETRANSMIT_CHECK_SECONDS = 1.0
+
+
+class Housekeeping:
+    """The background work of a WebSocket gateway."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        hub: Hub,
+        sessions: Sessions,
+        ports: Ports,
+        clock: Clock,
+        here: NodeRef,
+        renew_seconds: float,
+    ) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._sessions = sessions
+        self._ports = ports
+        self._clock = clock
+        self._here = here
+        self._renew_seconds = renew_seconds
+        self._swept_to_ms = 0
+
+    async def run(self) -> None:
+        """Work for ever."""
+        settings = self._settings
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._every(self._renew_seconds, self.renew_presence))
+            group.create_task(self._every(settings.cursor_flush_seconds, self.store_cursors))
+            group.create_task(self._every(settings.revocation_sweep_seconds, self.close_ended_logins))
+            group.create_task(self._every(RETRANSMIT_CHECK_SECONDS, self.repeat_pushes))
+            group.create_task(self._every(IDLE_CHECK_SECONDS, self.close_silent))
+
+    async def renew_presence(self) -> None:
+        """Extend the leases of all sessions, in one batch."""
+        entries = [c.session.presence for c in self._hub if c.session.state is not State.CLOSED]
+        if entries:
+            await self._ports.presence.renew(self._here, entries)
+
+    async def store_cursors(self) -> None:
+        """Store what devices acknowledged."""
+        await self._sessions.store_cursors(list(self._hub))
+
+    async def close_ended_logins(self) -> None:
+        """Close sockets whose login was ended on another node, or whose token has run out (G11)."""
+        now_ms = self._clock.now_ms()
+        since_ms = (self._swept_to_ms or now_ms) - SWEEP_OVERLAP_MS
+        for ended in await self._ports.logins.list_ended_since(since_ms):
+            for connection in self._hub.of_user(ended.user_id):
+                if connection.session.caller.login_id == ended.login_id:
+                    _end_login(connection)
+        self._swept_to_ms = now_ms
+        for connection in self._hub:
+            if connection.session.caller.expires_at * 1000 <= now_ms:
+                _end_login(connection)
+
+    async def repeat_pushes(self) -> None:
+        """Send again what was not acknowledged in time."""
+        now = self._clock.monotonic()
+        for connection in self._hub:
+            session = connection.session
+            if session.sync or not session.unacked_count:
+                continue
+            due = session.due(now, self._settings.retransmit_seconds, TRIES_BEFORE_CLOSE)
+            if due is None:
+                connection.close(CloseCode.NO_ACKS, "pushes stay unacknowledged: reconnect")
+            for frame in due or ():
+                if not connection.put(frame):
+                    break
+
+    async def close_silent(self) -> None:
+        """Close sockets that nothing was heard from."""
+        oldest = self._clock.monotonic() - self._settings.heartbeat_seconds
+        for connection in self._hub:
+            if connection.session.heard_at < oldest:
+                connection.close(CloseCode.IDLE, "no heartbeat")
+
+    async def drain(self, seconds: float) -> None:
+        """Send all sessions away, spread over `seconds`; each is delivered to until it is gone (G9)."""
+        leaving = list(self._hub)
+        delays = {connection: random.uniform(0, seconds) for connection in leaving}
+        for connection in leaving:
+            connection.put(event_frame("server.drain", {"delay_ms": int(delays[connection] * 1000)}))
+        begin = self._clock.monotonic()
+        for connection in sorted(leaving, key=lambda c: delays[c]):
+            wait = begin + delays[connection] - self._clock.monotonic()
+            if wait > 0:
+                await self._clock.sleep(wait)
+            connection.close(CloseCode.DRAIN, "the node is leaving: reconnect")
+        await self._every_one_gone()
+
+    async def _every_one_gone(self) -> None:
+        for _ in range(100):
+            if not len(self._hub):
+                return
+            await self._clock.sleep(0.02)
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await self._clock.sleep(seconds)
+            try:
+                await work()
+            except XinyuError as error:
+                log.warning("housekeeping is put off: a service is away", work=work.__name__, error=error.code)
+
+
+def _end_login(connection: Connection) -> None:
+    if connection.session.sync:
+        connection.close(CloseCode.LOGIN_ENDED, "login ended")
+    else:  # existing web clients stop reconnecting only on 1000
+        connection.close(CloseCode.NORMAL, "login ended")

@@ -1,0 +1,110 @@
+"""Client frames that ask for something: found in the events' tables, run, answered once (CONTRACT.md section 2.6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from xinyu.gateway.http.errors import STATUS_OF, ErrorTexts
+from xinyu.gateway.ws.event import Event, EventCall, EventServices
+from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
+from xinyu.gateway.ws.hub import Connection
+from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, Overloaded, XinyuError
+from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.trace import begin_trace
+
+log = get_logger(__name__)
+RETRY_MS = 200
+
+
+class UnknownEvent(XinyuError):
+    """There is no such event."""
+
+    category = Category.NOT_FOUND
+    code = "request.no_event"
+
+
+class Requests:
+    """Runs requests of all sessions, each in a task of its own, so that replies come in any order."""
+
+    def __init__(
+        self,
+        events: Mapping[str, Event],
+        services: EventServices,
+        texts: ErrorTexts,
+        max_in_flight: int,
+        timeout_seconds: float,
+    ) -> None:
+        self._events = events
+        self._services = services
+        self._texts = texts
+        self._max_in_flight = max_in_flight
+        self._timeout = timeout_seconds
+        self._running: set[asyncio.Task[None]] = set()
+
+    def begin(self, connection: Connection, frame: ClientFrame) -> None:
+        """Take a frame that is no ping and no ack. Without an id, only legacy events mean anything."""
+        event = self._events.get(frame.event)
+        if frame.id is None:
+            if event is None or not event.legacy:
+                return
+        elif event is None:
+            self._refuse(connection, frame.id, UnknownEvent())
+            return
+        session = connection.session
+        if session.in_flight >= self._max_in_flight:
+            if frame.id is not None:
+                self._refuse(connection, frame.id, Overloaded(retry_after_ms=RETRY_MS))
+            return
+        session.in_flight += 1
+        task = asyncio.get_running_loop().create_task(self._answer(connection, frame, event))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def drained(self) -> None:
+        """Return when nothing runs."""
+        while self._running:
+            await asyncio.sleep(0.01)
+
+    async def _answer(self, connection: Connection, frame: ClientFrame, event: Event) -> None:
+        session = connection.session
+        begin_trace(frame.trace_id)
+        try:
+            async with asyncio.timeout(self._timeout):
+                call: EventCall[Any] = EventCall(
+                    payload=_payload(frame, event.payload),
+                    caller=session.caller,
+                    session_id=session.session_id,
+                    device_id=session.device_id,
+                    services=self._services,
+                )
+                result = await event.handler(call)
+            if frame.id is not None:
+                connection.put(reply_frame(frame.id, result))
+        except XinyuError as error:
+            if error.category is Category.INTERNAL:
+                log.exception("a request failed; the stack below says where", event_name=frame.event)
+            self._refuse(connection, frame.id, error)
+        except TimeoutError:
+            self._refuse(connection, frame.id, DeadlineExceeded())
+        except Exception:
+            log.exception("a request failed; the stack below says where", event_name=frame.event)
+            self._refuse(connection, frame.id, XinyuError())
+        finally:
+            session.in_flight -= 1
+
+    def _refuse(self, connection: Connection, request_id: str | int | None, error: XinyuError) -> None:
+        if request_id is not None:
+            connection.put(error_frame(request_id, STATUS_OF[error.category], error, self._texts.text_of(error)))
+
+
+def _payload(frame: ClientFrame, wanted: type[msgspec.Struct]) -> msgspec.Struct:
+    """The payload as the event's type; `null` is an empty one, numeric strings are numbers."""
+    raw = bytes(frame.payload)
+    try:
+        return msgspec.json.decode(b"{}" if raw == b"null" else raw, type=wanted, strict=False)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(str(error)) from error
