@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.kernel.port import Port
 
 
@@ -21,4 +22,16 @@ class RoleSpec:
     """Key of storage.dsn_by_role."""
 
 
-ROLES: dict[str, RoleSpec] = {}
+ROLES: dict[str, RoleSpec] = {
+    "group": RoleSpec(
+        "Groups, their members, applications to join them.",
+        ports={
+            GroupPort: "group_service",
+            MembershipPort: "membership_service",
+            GroupApplyPort: "group_apply_service",
+        },
+        runs=("group_relay",),
+        histories=("group",),
+        store="group",
+    ),
+}

@@ -12,9 +12,12 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from xinyu.contact.settings import ContactSettings
 from xinyu.delivery.settings import DeliverySettings
 from xinyu.gateway.settings import GatewaySettings
+from xinyu.group.settings import GroupSettings
+from xinyu.media.settings import MediaSettings
 from xinyu.message.settings import MessageSettings
 from xinyu.presence.settings import PresenceSettings
 from xinyu.storage.settings import StorageSettings
+from xinyu.user.settings import UserSettings
 
 
 class ConfigError(ValueError):
@@ -64,8 +67,11 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     message: MessageSettings = MessageSettings()
     contact: ContactSettings = ContactSettings()
+    group: GroupSettings = GroupSettings()
     delivery: DeliverySettings = DeliverySettings()
     presence: PresenceSettings = PresenceSettings()
+    media: MediaSettings = MediaSettings()
+    user: UserSettings = UserSettings()
 
     @classmethod
     def settings_customise_sources(
