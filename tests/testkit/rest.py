@@ -13,8 +13,8 @@ from xinyu.gateway.auth import Authenticator, Caller
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.call import RawRoute, Route
 from xinyu.gateway.http.errors import ErrorTexts
-from xinyu.gateway.limits import RateLimits
 from xinyu.gateway.ports import Ports
+from xinyu.gateway.services import services_over
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import Unauthenticated
 from xinyu.kernel.ids import LoginId, UserId
@@ -69,7 +69,9 @@ async def rest_client(
 ) -> AsyncIterator[RestClient]:
     """A client of an application that serves `routes`."""
     settings = settings or GatewaySettings()
-    application = RestApplication(settings, ports, TokenIsUserId(), RateLimits(settings), Metrics(), ErrorTexts(texts))
+    application = RestApplication(
+        settings, services_over(ports, settings), TokenIsUserId(), Metrics(), ErrorTexts(texts)
+    )
     transport = httpx.ASGITransport(application.build(routes))
     async with httpx.AsyncClient(transport=transport, base_url="http://xinyu.test") as http:
         yield RestClient(http)

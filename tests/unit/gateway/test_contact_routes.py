@@ -16,8 +16,8 @@ from xinyu.gateway.auth import Authenticator, Caller
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.errors import ErrorTexts
 from xinyu.gateway.http.routes import contact, contact_apply, contact_group
-from xinyu.gateway.limits import RateLimits
 from xinyu.gateway.ports import Ports
+from xinyu.gateway.services import services_over
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import Unauthenticated, Unavailable
 from xinyu.kernel.ids import ConversationId, LoginId, UserId
@@ -83,7 +83,7 @@ async def client(tmp_path: Any) -> AsyncIterator[Client]:
     async with migrated_database(f"sqlite:///{tmp_path / 'contact.db'}") as database:
         world = ContactWorld(database, ManualClock(), RecordingMessage(), ContactSettings())
         texts = ErrorTexts({code: text for module in MODULES for code, text in module.ERRORS.items()})
-        rest = RestApplication(settings, ports_over(world), TokenIsUserId(), RateLimits(settings), Metrics(), texts)
+        rest = RestApplication(settings, services_over(ports_over(world), settings), TokenIsUserId(), Metrics(), texts)
         app = rest.build([route for module in MODULES for route in module.ROUTES])
         async with httpx.AsyncClient(transport=httpx.ASGITransport(cast(Any, app)), base_url="http://test") as http:
             yield Client(http, world)

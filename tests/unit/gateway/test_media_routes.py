@@ -18,7 +18,7 @@ from testkit.rest import TokenIsUserId, ports_of
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.errors import ErrorTexts
 from xinyu.gateway.http.routes import media
-from xinyu.gateway.limits import RateLimits
+from xinyu.gateway.services import services_over
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.ids import ConversationId, MsgId, UserId, new_hex_id, new_msg_id
 from xinyu.media.settings import MediaSettings
@@ -106,7 +106,7 @@ async def rest(tmp_path: Path) -> AsyncIterator[Rest]:
         )
         gateway = GatewaySettings()
         application = RestApplication(
-            gateway, ports, TokenIsUserId(), RateLimits(gateway), Metrics(), ErrorTexts(media.ERRORS)
+            gateway, services_over(ports, gateway), TokenIsUserId(), Metrics(), ErrorTexts(media.ERRORS)
         )
         transport = httpx.ASGITransport(application.build(media.ROUTES))
         async with httpx.AsyncClient(transport=transport, base_url="http://xinyu.test") as http:

@@ -16,7 +16,7 @@ from xinyu.gateway.auth import JwtAuthenticator
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.errors import ErrorTexts
 from xinyu.gateway.http.routes import auth, user
-from xinyu.gateway.limits import RateLimits
+from xinyu.gateway.services import services_over
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import LoginId, UserId
@@ -63,9 +63,8 @@ class Site:
         settings = GatewaySettings()
         application = RestApplication(
             settings,
-            ports,
+            services_over(ports, settings),
             JwtAuthenticator(SECRET, ISSUER, domain.logins, domain.clock, 3.0),
-            RateLimits(settings),
             Metrics(),
             ErrorTexts({**auth.ERRORS, **user.ERRORS}),
         )

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from zoneinfo import ZoneInfo
 
 import msgspec
 from starlette.applications import Starlette
@@ -26,8 +25,7 @@ from xinyu.gateway.http.body import parse_body, read_limited
 from xinyu.gateway.http.call import Call, RawRoute, Route
 from xinyu.gateway.http.errors import ErrorTexts
 from xinyu.gateway.http.replay import ReplayWindow, request_id_of
-from xinyu.gateway.limits import RateLimits
-from xinyu.gateway.ports import Ports
+from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import DeadlineExceeded, Unauthenticated, XinyuError
 from xinyu.telemetry.logs import get_logger
@@ -39,24 +37,21 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class RestApplication:
-    """Serves REST routes over ports."""
+    """Serves REST routes over the ports of `services`."""
 
     def __init__(
         self,
         settings: GatewaySettings,
-        ports: Ports,
+        services: GatewayServices,
         authenticator: Authenticator,
-        limits: RateLimits,
         metrics: Metrics,
         texts: ErrorTexts,
     ) -> None:
         self._settings = settings
-        self._ports = ports
+        self._services = services
         self._authenticator = authenticator
-        self._limits = limits
         self._metrics = metrics
         self._texts = texts
-        self._zone = ZoneInfo(settings.timezone)
         self._replays = ReplayWindow(settings.replay_window_seconds, settings.replay_window_size)
 
     def build(self, routes: Iterable[Route | RawRoute], mounts: Iterable[BaseRoute] = ()) -> Starlette:
@@ -116,17 +111,16 @@ class RestApplication:
     async def _run_json(self, route: Route, request: Request) -> Response:
         caller = await self._authenticate(request, in_query=False) if route.auth else None
         ip = client_ip(request)
-        self._limits.check_request(ip, caller.user_id if caller else None)
+        self._services.limits.check_request(ip, caller.user_id if caller else None)
         raw = await read_limited(request, self._settings.max_json_bytes)
         request_id = request_id_of(caller.user_id if caller else None, route.path, raw)
         call = Call(
             body=parse_body(raw, route.body),
-            ports=self._ports,
+            services=self._services,
             request_id=request_id,
             ip=ip,
             user_agent=request.headers.get("user-agent", "")[:200],
             caller=caller,
-            zone=self._zone,
         )
 
         async def run() -> bytes:
@@ -138,8 +132,8 @@ class RestApplication:
 
     async def _run_raw(self, route: RawRoute, request: Request) -> Response:
         caller = await self._authenticate(request, in_query=route.token_in_query) if route.auth else None
-        self._limits.check_request(client_ip(request), caller.user_id if caller else None)
-        return await route.handler(request, self._ports, caller)
+        self._services.limits.check_request(client_ip(request), caller.user_id if caller else None)
+        return await route.handler(request, self._services.ports, caller)
 
     async def _authenticate(self, request: Request, in_query: bool) -> Caller:
         token = bearer_token(request.headers.get("authorization", ""))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from xinyu.gateway.auth import Caller
 from xinyu.gateway.ports import Ports
+from xinyu.gateway.services import GatewayServices
 from xinyu.kernel.errors import Unauthenticated
 from xinyu.kernel.ids import UserId
 
@@ -28,14 +29,21 @@ class Call(Generic[BodyT]):
     """A request whose caller is known and whose body has been checked against the route's type."""
 
     body: BodyT
-    ports: Ports
+    services: GatewayServices
     request_id: str
     """The same for a client's automatic repetition of the same POST (user, path, body): key of replay windows."""
     ip: str
     user_agent: str
     caller: Caller | None = None
-    zone: tzinfo = UTC
-    """Of the contract's local times (`gateway.timezone`)."""
+
+    @property
+    def ports(self) -> Ports:
+        return self.services.ports
+
+    @property
+    def zone(self) -> tzinfo:
+        """Of the contract's local times (`gateway.timezone`)."""
+        return self.services.times.zone
 
     @property
     def login(self) -> Caller:

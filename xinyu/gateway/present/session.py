@@ -10,6 +10,7 @@ from typing import Any
 from xinyu.gateway.names import NOBODY, Name, Names
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.present.times import LocalTimes
+from xinyu.gateway.services import GatewayServices
 from xinyu.group.types import GroupInfo
 from xinyu.kernel.ids import GroupId, UserId
 from xinyu.message.types import ConversationView, Entry, Kind
@@ -26,9 +27,7 @@ class _Faces:
 
 
 async def session_items(
-    ports: Ports,
-    names: Names,
-    times: LocalTimes,
+    services: GatewayServices,
     user_id: UserId,
     views: Sequence[ConversationView],
     *,
@@ -36,8 +35,8 @@ async def session_items(
 ) -> list[dict[str, Any]]:
     """Conversations as their member sees them, in the order given: at most three port calls, however many they are.
     `with_cursors` adds `last_seq` and `read_seq`."""
-    faces = await _look_up(ports, names, user_id, views)
-    items = [_item(view, faces, times) for view in views]
+    faces = await _look_up(services.ports, services.names, user_id, views)
+    items = [_item(view, faces, services.times) for view in views]
     if with_cursors:
         for item, view in zip(items, views, strict=True):
             item["last_seq"] = view.last_seq
@@ -45,11 +44,9 @@ async def session_items(
     return items
 
 
-async def session_item(
-    ports: Ports, names: Names, times: LocalTimes, user_id: UserId, view: ConversationView
-) -> dict[str, Any]:
+async def session_item(services: GatewayServices, user_id: UserId, view: ConversationView) -> dict[str, Any]:
     """One conversation as its member sees it."""
-    return (await session_items(ports, names, times, user_id, [view]))[0]
+    return (await session_items(services, user_id, [view]))[0]
 
 
 def preview_text(entry: Entry | None) -> str:

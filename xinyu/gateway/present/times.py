@@ -10,7 +10,7 @@ class LocalTimes:
     """Formats times; the last second's text is remembered, for most messages of a moment share it."""
 
     def __init__(self, timezone: str) -> None:
-        self._zone = ZoneInfo(timezone)
+        self.zone = ZoneInfo(timezone)
         self._second = -1
         self._text = ""
 
@@ -21,7 +21,7 @@ class LocalTimes:
         second = at_ms // 1000
         if second != self._second:
             self._second = second
-            self._text = datetime.fromtimestamp(second, self._zone).strftime("%Y-%m-%d %H:%M:%S")
+            self._text = datetime.fromtimestamp(second, self.zone).strftime("%Y-%m-%d %H:%M:%S")
         return self._text
 
 

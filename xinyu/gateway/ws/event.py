@@ -9,10 +9,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from xinyu.gateway.auth import Caller
-from xinyu.gateway.limits import RateLimits
-from xinyu.gateway.names import Names
 from xinyu.gateway.ports import Ports
-from xinyu.gateway.present.times import LocalTimes
+from xinyu.gateway.services import GatewayServices
 from xinyu.kernel.ids import DeviceId, SessionId, UserId
 
 PayloadT = TypeVar("PayloadT", bound=msgspec.Struct)
@@ -20,16 +18,6 @@ PayloadT = TypeVar("PayloadT", bound=msgspec.Struct)
 
 class NoPayload(msgspec.Struct):
     """For events that read nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventServices:
-    """What all handlers of a node share."""
-
-    ports: Ports
-    names: Names
-    limits: RateLimits
-    times: LocalTimes
 
 
 @dataclass(slots=True)
@@ -40,7 +28,7 @@ class EventCall(Generic[PayloadT]):
     caller: Caller
     session_id: SessionId
     device_id: DeviceId
-    services: EventServices
+    services: GatewayServices
 
     @property
     def user_id(self) -> UserId:

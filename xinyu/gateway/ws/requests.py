@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from xinyu.gateway.http.errors import STATUS_OF, ErrorTexts
-from xinyu.gateway.ws.event import Event, EventCall, EventServices
+from xinyu.gateway.services import GatewayServices
+from xinyu.gateway.ws.event import Event, EventCall
 from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
 from xinyu.gateway.ws.hub import Connection
 from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, Overloaded, XinyuError
@@ -33,7 +34,7 @@ class Requests:
     def __init__(
         self,
         events: Mapping[str, Event],
-        services: EventServices,
+        services: GatewayServices,
         texts: ErrorTexts,
         max_in_flight: int,
         timeout_seconds: float,

@@ -10,7 +10,7 @@ from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
 from xinyu.gateway.http.routes.contact import profiles_by_id, said_as
 from xinyu.gateway.present.contact import applications_json
-from xinyu.gateway.present.session import session_items
+from xinyu.gateway.present.session import session_item
 from xinyu.kernel.ids import UserId
 from xinyu.message.types import private_ref
 
@@ -51,7 +51,7 @@ async def accept(call: Call[AnswerBody]) -> object:
             call.user_id, ApplicationId(call.body.apply_id), call.body.remark
         )
     view = await call.ports.conversations.open(call.user_id, private_ref(applicant_id))
-    (session,) = await session_items(call.ports, call.user_id, [view])
+    session = await session_item(call.services, call.user_id, view)
     return {"session": session}
 
 
