@@ -33,17 +33,23 @@ DOOR = r"(port|types|errors)(_\w+)?"
 """A domain is entered by another package through these modules; only `app` opens any file."""
 OPENS_ANY_FILE = {"app"}
 
-ADAPTER = r"(tables|store_sql\w*|\w+_(sql|redis|memory|local|smtp|log)|migrations(\..*)?)"
+ADAPTER = r"(tables|store_sql\w*(\..*)?|\w+_(sql|redis|memory|local|smtp|log)|migrations(\..*)?)"
 """A domain's modules that may know `storage` and drivers, and which its pure middle must not import."""
 SETTINGS = "settings"
-PURE_MAY_IMPORT = {"kernel", "telemetry.logs"}
+PURE_MAY_IMPORT = {"kernel", "telemetry.logs", "telemetry.trace", "telemetry.readings"}
 """What the pure middle of a domain (all but adapters and settings) may import besides doors and its own files."""
 
 SANS_IO = {"xinyu/gateway/ws/session.py", "xinyu/gateway/ws/frames.py", "xinyu/rpc/wire.py"}
 IO_MODULES = {"asyncio", "socket", "ssl", "selectors", "threading", "time", "uvloop", "anyio"}
 """Sans-I/O modules import none of these: bytes and the time are handed to them."""
 
-_SQL = ("xinyu/storage/**", "xinyu/*/store_sql*.py", "xinyu/*/tables.py", "xinyu/*/migrations/**")
+_SQL = (
+    "xinyu/storage/**",
+    "xinyu/*/store_sql*.py",
+    "xinyu/*/store_sql/**",
+    "xinyu/*/tables.py",
+    "xinyu/*/migrations/**",
+)
 _CLI = ("xinyu/cli.py", "xinyu/cli_*.py", "xinyu/cli/**")
 ANYWHERE = ("xinyu/**",)
 
@@ -57,9 +63,9 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "redis": ("xinyu/storage/redis.py", "xinyu/**/*_redis.py"),
     "kazoo": ("xinyu/discovery/registry_zookeeper.py",),
     "dependency_injector": ("xinyu/app/containers*.py",),
-    "starlette": ("xinyu/gateway/**", "xinyu/app/status.py"),
+    "starlette": ("xinyu/gateway/**", "xinyu/app/status.py", "xinyu/app/admin.py", "xinyu/app/listeners.py"),
     "python_multipart": ("xinyu/gateway/**",),
-    "uvicorn": ("xinyu/app/listeners.py",),
+    "uvicorn": ("xinyu/app/listeners.py", "xinyu/app/ws_protocol.py"),
     "uvloop": ("xinyu/app/**",),
     "jwt": ("xinyu/user/tokens.py", "xinyu/gateway/auth.py"),
     "argon2": ("xinyu/user/**",),
@@ -73,7 +79,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "prometheus_client": ("xinyu/telemetry/**",),
     "structlog": ("xinyu/telemetry/**",),
     "httpx": ("xinyu/sdk/**",),
-    "websockets": ("xinyu/sdk/**",),
+    "websockets": ("xinyu/sdk/**", "xinyu/app/ws_protocol.py"),
     "typer": _CLI,
     "click": _CLI,
     "rich": _CLI,
@@ -91,7 +97,12 @@ CONSTRUCTOR_PARAMETERS = 7
 PORT_METHODS = 12
 FOLDER_FILES = 14
 
-ALLOWED: dict[tuple[str, str], str] = {}
+ALLOWED: dict[tuple[str, str], str] = {
+    (
+        "folder",
+        "xinyu/user",
+    ): "five ports, a store for each, and three adapters beside their interfaces; one noun a file",
+}
 """Sizes are signs, not laws: (rule, place) → why it may be larger. An entry that is no longer needed fails too."""
 
 EXEMPT = ("xinyu/*/migrations/**",)

@@ -112,7 +112,9 @@ async def test_a_login_opens_only_for_the_hash_that_was_checked(domain: UserDoma
     assert await store.open_login(user_id, "hash-1", login()) is None
     await store.set_disabled(user_id, True, NOW)
     assert await store.open_login(user_id, "hash-2", login()) is None
-    assert await domain.login_store.find_state(user_id, LoginId("a" * 32)) == LoginState(1, True, True)
+    key = LoginId("a" * 32)
+    states = await domain.login_store.list_states([key, LoginId("f" * 32)])
+    assert states == {key: (user_id, LoginState(1, True, True))}
 
 
 async def test_a_code_is_used_with_the_change_or_not_at_all(domain: UserDomain) -> None:
@@ -190,7 +192,7 @@ async def test_logins_end_once(domain: UserDomain) -> None:
     assert not await store.end_all(UserId(1), NOW + 3)
     assert await store.remove_expired(NOW + 1001, 1) == 1
     assert await store.remove_expired(NOW + 1001, 10) == 1
-    assert await store.find_state(user_id, LoginId("a" * 32)) is None
+    assert await store.list_states([LoginId("a" * 32)]) == {}
 
 
 async def test_ports_over_transports(domain: UserDomain, via: Callable[[type[Port]], Port]) -> None:

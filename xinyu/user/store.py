@@ -139,8 +139,8 @@ class LoginStore(abc.ABC):
     """Log-ins."""
 
     @abc.abstractmethod
-    async def find_state(self, user_id: UserId, login_id: LoginId) -> LoginState | None:
-        """A log-in's state by its key; None where there is none of that user."""
+    async def list_states(self, login_ids: list[LoginId]) -> dict[LoginId, tuple[UserId, LoginState]]:
+        """The log-ins that exist of `login_ids`, whose they are and their state, by key."""
 
     @abc.abstractmethod
     async def list_ended_since(self, since_ms: int, limit: int) -> list[EndedLogin]:

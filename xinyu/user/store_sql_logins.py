@@ -12,6 +12,13 @@ from xinyu.user.store import LoginStore, NewLogin
 from xinyu.user.tables import accounts, logins
 from xinyu.user.types import EndedLogin, LoginState
 
+_STATES = (
+    sa.select(logins.c.login_id, logins.c.user_id, accounts.c.token_version, accounts.c.disabled, logins.c.ended_ms)
+    .join_from(logins, accounts, accounts.c.id == logins.c.user_id)
+    .where(logins.c.login_id.in_(sa.bindparam("login_ids", expanding=True)))
+)
+"""Built once: it is the one statement here that runs at every connect."""
+
 
 class SqlLoginStore(LoginStore):
     """LoginStore over one database."""
@@ -19,16 +26,13 @@ class SqlLoginStore(LoginStore):
     def __init__(self, database: Database) -> None:
         self._db = database
 
-    async def find_state(self, user_id: UserId, login_id: LoginId) -> LoginState | None:
-        def work(connection: Connection) -> LoginState | None:
-            row = connection.execute(
-                sa.select(accounts.c.token_version, accounts.c.disabled, logins.c.ended_ms)
-                .join_from(logins, accounts, accounts.c.id == logins.c.user_id)
-                .where(logins.c.login_id == login_id, logins.c.user_id == user_id)
-            ).one_or_none()
-            if row is None:
-                return None
-            return LoginState(version=row.token_version, ended=row.ended_ms > 0, disabled=bool(row.disabled))
+    async def list_states(self, login_ids: list[LoginId]) -> dict[LoginId, tuple[UserId, LoginState]]:
+        def work(connection: Connection) -> dict[LoginId, tuple[UserId, LoginState]]:
+            rows = connection.execute(_STATES, {"login_ids": login_ids})
+            return {
+                LoginId(login_id): (UserId(user_id), LoginState(version, ended_ms > 0, bool(disabled)))
+                for login_id, user_id, version, disabled, ended_ms in rows
+            }
 
         return await self._db.read(work)
 
