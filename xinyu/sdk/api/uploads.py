@@ -26,7 +26,6 @@ Progress = Callable[[int, int], None]
 """Called with (bytes done, bytes in all) after each part; in all is 0 while unknown."""
 TRIES = 3
 """Attempts per part before a transfer counts as interrupted."""
-CHUNK_BYTES = 256 * 1024
 
 
 class Image(msgspec.Struct, frozen=True):
@@ -161,7 +160,7 @@ class MediaApi:
             length = response.headers.get("Content-Length")
             total = start + int(length) if length else 0
             with partial.open(start, response.headers.get("ETag", "")) as file:
-                await _copy(response.aiter_bytes(CHUNK_BYTES), file, start, total, progress)
+                await _copy(response.aiter_bytes(), file, start, total, progress)
         finally:
             await response.aclose()
         return None
@@ -177,9 +176,10 @@ class _Partial:
 
     def resume(self) -> tuple[int, dict[str, str]]:
         """How many bytes are there, and the headers that ask for the rest of the same file."""
+        plain = {"Accept-Encoding": "identity"}  # ranges count the bytes that are stored here
         if not (self._part.exists() and self._tag.exists()) or not (have := self._part.stat().st_size):
-            return 0, {}
-        return have, {"Range": f"bytes={have}-", "If-Range": self._tag.read_text()}
+            return 0, plain
+        return have, {**plain, "Range": f"bytes={have}-", "If-Range": self._tag.read_text()}
 
     def open(self, start: int, etag: str) -> BinaryIO:
         """The file, to write from `start` on (its end, or 0). Without a strong tag it cannot be resumed."""
