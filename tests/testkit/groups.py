@@ -87,13 +87,20 @@ class Conversations(EffectPort):
 class GroupWorld:
     """All of it."""
 
-    def __init__(self, database: Database, clock: Clock | None = None, settings: GroupSettings | None = None) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock | None = None,
+        settings: GroupSettings | None = None,
+        effects: EffectPort | None = None,
+    ) -> None:
+        """`effects` carries out what `conversations` does otherwise."""
         self.database = database
         self.clock = clock or ManualClock()
         self.people = People()
         self.conversations = Conversations()
         self.log = EffectLog(database, group_effect, self.clock)
-        self.relay = EffectRelay(self.log, apply_with(self.conversations), self.clock, "group")
+        self.relay = EffectRelay(self.log, apply_with(effects or self.conversations), self.clock, "group")
         self.store = GroupStoreSql(database, self.log)
         settings = settings or GroupSettings()
         changes = Changes(self.store, self.people, self.relay.carry_out, self.clock)
