@@ -225,7 +225,7 @@ async def test_the_ports_say_the_same_directly_and_encoded(tmp_path: Path, way: 
         with pytest.raises(NotAnImage):
             await uploads.store_image(ME, await stage(world.blobs, b"no"), "x")
         state = await uploads.open_upload(ME, "a", 3)
-        assert await uploads.get_upload(ME, state.upload_id) == state
+        assert await uploads.resume_upload(ME, state.upload_id) == state
         with pytest.raises(UploadNotFound):
             await objects.get_by_upload(ME, state.upload_id)
         last = await stage(world.blobs, b"abc")

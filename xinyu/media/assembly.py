@@ -42,7 +42,8 @@ class Assembler:
 
     async def assemble(self, upload_id: UploadId) -> MediaObject:
         """The object of an upload whose parts are all there. A caller that leaves does not stop the work. Raises
-        UploadBusy, UploadNotFound, BlobsFull; then the parts are still there, and any part sent again tries again."""
+        UploadBusy, UploadNotFound, BlobsFull; then the parts are still there, and resuming, or any part sent again,
+        tries again."""
         task = self._running.get(upload_id)
         if task is None:
             task = asyncio.create_task(self._claim_and_join(upload_id), name=f"assemble {upload_id}")

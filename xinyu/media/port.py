@@ -31,8 +31,9 @@ class UploadPort(Port):
         """Begin an upload of `size` bytes in parts. Raises BadUpload, FileTooLarge, TooManyUploads."""
 
     @rpc(807, idempotent=True)
-    async def get_upload(self, owner_id: UserId, upload_id: UploadId) -> UploadState:
-        """How far an upload is, to go on with it. Raises UploadNotFound (others' uploads too), UploadExpired."""
+    async def resume_upload(self, owner_id: UserId, upload_id: UploadId) -> UploadState:
+        """How far an upload is, to go on with it. Where all parts are there but could not be put together, that is
+        tried again. Raises UploadNotFound (others' uploads too), UploadExpired, UploadBusy, BlobsFull, BlobMissing."""
 
     @rpc(802, idempotent=True)
     async def store_part(

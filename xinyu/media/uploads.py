@@ -72,9 +72,9 @@ class UploadService(UploadPort):
             raise TooManyUploads()
         return _state(upload)
 
-    async def get_upload(self, owner_id: UserId, upload_id: UploadId) -> UploadState:
+    async def resume_upload(self, owner_id: UserId, upload_id: UploadId) -> UploadState:
         upload = await self._own(owner_id, upload_id)
-        return await self._done(upload) if upload.media_id else _state(upload)
+        return await self._done(upload) if upload.media_id else await self._state(upload)
 
     async def store_part(
         self, owner_id: UserId, upload_id: UploadId, index: int, staged: Staged, count: int = 0
@@ -90,9 +90,13 @@ class UploadService(UploadPort):
         upload = await self._own(owner_id, upload_id)
         if upload.media_id:
             return await self._done(upload)
+        return await self._state(upload)
+
+    async def _state(self, upload: Upload) -> UploadState:
+        """How far it is; put together where nothing is missing."""
         if len(upload.parts) < upload.shard_num:
             return _state(upload)
-        return _state(upload, await self._assembler.assemble(upload_id))
+        return _state(upload, await self._assembler.assemble(upload.upload_id))
 
     async def _keep(self, upload: Upload, index: int, staged: Staged) -> None:
         """Store a part; the same bytes again, or too late to matter, leave everything as it is."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -74,7 +74,7 @@ async def test_parts_in_any_order_become_the_file(world: MediaWorld) -> None:
     for index in (4, 2, 1):
         state = await send_part(world, upload, index, parts_of(data)[index - 1])
         assert state.media is None
-    assert (await world.uploads.get_upload(ME, upload.upload_id)).uploaded == [1, 2, 4]
+    assert (await world.uploads.resume_upload(ME, upload.upload_id)).uploaded == [1, 2, 4]
     state = await send_part(world, upload, 3, parts_of(data)[2])
     assert state.media is not None and state.uploaded == [1, 2, 3, 4]
     assert (state.media.name, state.media.size, state.media.kind) == ("Bericht.tar", len(data), Kind.FILE)
@@ -161,8 +161,19 @@ async def test_a_process_that_died_while_assembling_is_waited_for_then_replaced(
     assert (await send_part(world, upload, 1, b"x" * SMALL_SHARD)).media is not None
 
 
-async def test_when_there_is_no_room_the_parts_wait_and_any_part_tries_again(
-    world: MediaWorld, monkeypatch: pytest.MonkeyPatch
+async def _any_part(world: MediaWorld, upload: UploadState, data: bytes) -> UploadState:
+    return await send_part(world, upload, 1, data)
+
+
+async def _resume(world: MediaWorld, upload: UploadState, _data: bytes) -> UploadState:
+    return await world.uploads.resume_upload(ME, upload.upload_id)
+
+
+@pytest.mark.parametrize("again", [_any_part, _resume])
+async def test_when_there_is_no_room_the_parts_wait_and_the_next_request_tries_again(
+    world: MediaWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    again: Callable[[MediaWorld, UploadState, bytes], Awaitable[UploadState]],
 ) -> None:
     data = os.urandom(2 * SMALL_SHARD)
     upload = await world.uploads.open_upload(ME, "a", len(data))
@@ -172,7 +183,7 @@ async def test_when_there_is_no_room_the_parts_wait_and_any_part_tries_again(
         await send_part(world, upload, 2, data[SMALL_SHARD:])
     assert len(world.files("staging")) == 0
     monkeypatch.undo()
-    state = await send_part(world, upload, 1, data[:SMALL_SHARD])
+    state = await again(world, upload, data[:SMALL_SHARD])
     assert state.media is not None and await read_blob(world.blobs, state.media.blob) == data
 
 
@@ -205,14 +216,14 @@ async def test_parts_must_fit(world: MediaWorld, index: int, size: int, count: i
     staged = await stage(world.blobs, b"x" * size)
     with pytest.raises(BadPart):
         await world.uploads.store_part(ME, upload.upload_id, index, staged, count)
-    assert (await world.uploads.get_upload(ME, upload.upload_id)).uploaded == []
+    assert (await world.uploads.resume_upload(ME, upload.upload_id)).uploaded == []
 
 
 async def test_nobody_sees_or_feeds_the_upload_of_another(world: MediaWorld) -> None:
     upload = await world.uploads.open_upload(ME, "a", SMALL_SHARD)
     staged = await stage(world.blobs, b"x" * SMALL_SHARD)
     for work in (
-        world.uploads.get_upload(YOU, upload.upload_id),
+        world.uploads.resume_upload(YOU, upload.upload_id),
         world.uploads.store_part(YOU, upload.upload_id, 1, staged),
         world.media.get_by_upload(YOU, upload.upload_id),
     ):
@@ -223,7 +234,7 @@ async def test_nobody_sees_or_feeds_the_upload_of_another(world: MediaWorld) -> 
         await world.media.get_by_upload(YOU, upload.upload_id)
     for strange in ("", "../" + upload.upload_id, new_hex_id()):
         with pytest.raises(UploadNotFound):
-            await world.uploads.get_upload(ME, UploadId(strange))
+            await world.uploads.resume_upload(ME, UploadId(strange))
 
 
 async def test_uploads_have_limits(world: MediaWorld) -> None:
@@ -245,13 +256,13 @@ async def test_an_upload_nobody_finished_is_over_and_swept(world: MediaWorld) ->
     upload = await world.uploads.open_upload(ME, "a", 2 * SMALL_SHARD)
     await send_part(world, upload, 1, b"x" * SMALL_SHARD)
     await world.sweep.sweep()
-    assert (await world.uploads.get_upload(ME, upload.upload_id)).uploaded == [1]
+    assert (await world.uploads.resume_upload(ME, upload.upload_id)).uploaded == [1]
     world.clock.jump(world.settings.upload_keep_seconds)
     with pytest.raises(UploadExpired):
         await send_part(world, upload, 2, b"y" * SMALL_SHARD)
     await world.sweep.sweep()
     with pytest.raises(UploadNotFound):
-        await world.uploads.get_upload(ME, upload.upload_id)
+        await world.uploads.resume_upload(ME, upload.upload_id)
     assert await world.media.get_object(kept.media_id) == kept
     assert [path.name for path in world.files()] == [kept.sha256]
 

@@ -98,7 +98,7 @@ async def init_upload(call: Call[InitUpload]) -> object:
     body = call.body
     if not body.upload_id:
         return present_upload(await call.ports.uploads.open_upload(call.user_id, body.file_name, body.file_size))
-    state = await call.ports.uploads.get_upload(call.user_id, UploadId(body.upload_id))
+    state = await call.ports.uploads.resume_upload(call.user_id, UploadId(body.upload_id))
     if body.file_size not in (0, state.size):
         raise BadUpload(f"upload {state.upload_id} is of {state.size} bytes")
     return present_upload(state)
