@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -53,6 +53,19 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """A client of one's own for REST (proxies, TLS); it is not closed with this one."""
     tuning: Tuning = Tuning()
     clock: Clock = SystemClock()
+
+
+class _Stream(AsyncIterator[T]):
+    """Unlike a generator, it survives a cancelled wait: `wait_for(anext(stream), 1)` may be repeated."""
+
+    def __init__(self, take: Callable[[], Awaitable[T | None]]) -> None:
+        self._take = take
+
+    async def __anext__(self) -> T:
+        item = await self._take()
+        if item is None:
+            raise StopAsyncIteration
+        return item
 
 
 class Client(Chat, Handler):
@@ -189,7 +202,7 @@ class Client(Chat, Handler):
 
     # Streams.
 
-    async def incoming(self) -> AsyncIterator[Message]:
+    def incoming(self) -> AsyncIterator[Message]:
         """Every entry of every conversation: in order of `seq` within each, without gaps, each once.
 
         Own messages are among them (`own`), so are events (`is_system`), the user's *self* conversation
@@ -197,17 +210,15 @@ class Client(Chat, Handler):
         it. One reader at a time. A slow reader loses nothing: what does not fit in memory is read from the server when
         he gets there. Ends with `close`; raises LoginEnded or Dismissed when the server ended it.
         """
-        while (message := await self._catchup.inbox.next()) is not None:
-            yield message
+        return _Stream(self._catchup.inbox.next)
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """What else happens (`xinyu.sdk.events`): read receipts, typing, applications, connection.
 
         One reader at a time. At most `Tuning.event_queue` wait; beyond, the oldest are dropped and an `EventsLost` says
         how many. Ends as `incoming` does.
         """
-        while (event := await self._events.get()) is not None:
-            yield event
+        return _Stream(self._events.get)
 
     def _ended(self) -> XinyuError | None:
         return self._end

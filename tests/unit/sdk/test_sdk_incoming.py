@@ -352,3 +352,13 @@ async def test_leaving_the_loop_and_coming_back_misses_nothing(gateway: FakeGate
         if message.seq == 2:
             break
     assert await take(client, 1) == [(5, 3)]
+
+
+async def test_a_wait_that_was_given_up_may_be_repeated(gateway: FakeGateway, make_client: MakeClient) -> None:
+    client = make_client(cursors=await known({5: 0}))
+    peer = await start(gateway, client)
+    stream = client.incoming()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(stream), 0.01)
+    await peer.send("im.message", push(5, 1))
+    assert (await asyncio.wait_for(anext(stream), 5)).seq == 1
