@@ -134,3 +134,13 @@ def test_without_a_known_beginning_a_conversation_begins_at_its_first_push() -> 
     line.begin(None)
     assert line.cursor == 8
     assert line.pop() == 9
+
+
+def test_pages_that_nobody_reads_do_not_pile_up() -> None:
+    line: Sequencer[int] = Sequencer(0, room=2)
+    for start in range(0, 20, 2):
+        line.page(line.frontier, [(line.frontier + 1, 1), (line.frontier + 2, 2)], line.frontier + 2)
+        line.note(start + 2)
+    assert line.held == 2 and line.head == 20
+    assert [line.pop(), line.pop()] == [1, 2]
+    assert line.gap() == Gap(2, 20)

@@ -106,6 +106,9 @@ class Sequencer(Generic[T]):
         """
         if not self._begun:
             self.begin(after)
+        if self.ready and len(self._held) >= self._room:
+            self.note(upto)  # the reader has enough to do; it is read again when he gets there
+            return
         if after > self.frontier:
             for seq, item in items:
                 self.push(seq, item)
