@@ -127,7 +127,7 @@ class RestApplication:
             result = await route.handler(call)
             return msgspec.json.encode({} if result is None else result)
 
-        body = await self._replays.once(request_id, run) if route.replay and caller else await run()
+        body = await self._replays.once(request_id, run) if caller and route.is_replayed(call.body) else await run()
         return Response(body, media_type="application/json")
 
     async def _run_raw(self, route: RawRoute, request: Request) -> Response:

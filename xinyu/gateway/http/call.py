@@ -67,14 +67,18 @@ class Route:
 
     `body` is a Struct whose fields have defaults wherever the contract lets a client leave them out; numbers may come
     as numeric strings (CONTRACT.md section 1.0). With `replay`, a repetition of the same request by the same user
-    within the replay window is answered with the first answer and not run again.
+    within the replay window is answered with the first answer and not run again; a function of the body tells which.
     """
 
     path: str
     handler: Handler
     body: type[msgspec.Struct] = NoBody
     auth: bool = True
-    replay: bool = False
+    replay: bool | Callable[[Any], bool] = False
+
+    def is_replayed(self, body: object) -> bool:
+        """Whether a repetition of a request with this body is answered from the replay window."""
+        return self.replay(body) if callable(self.replay) else self.replay
 
 
 @dataclass(frozen=True, slots=True)
