@@ -62,7 +62,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "greenlet": ("xinyu/storage/**",),
     "redis": ("xinyu/storage/redis.py", "xinyu/**/*_redis.py"),
     "kazoo": ("xinyu/discovery/registry_zookeeper.py",),
-    "dependency_injector": ("xinyu/app/containers*.py",),
+    "dependency_injector": ("xinyu/app/containers/**",),
     "starlette": ("xinyu/gateway/**", "xinyu/app/status.py", "xinyu/app/admin.py", "xinyu/app/listeners.py"),
     "python_multipart": ("xinyu/gateway/**",),
     "uvicorn": ("xinyu/app/listeners.py", "xinyu/app/ws_protocol.py"),

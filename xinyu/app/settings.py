@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -150,3 +151,23 @@ def _one_line(error: ValidationError) -> str:
         else:
             problems.append(f"{name}: {item['msg']}")
     return "; ".join(problems)
+
+
+SECRET_NAMES = frozenset({"jwt_secret", "admin_secret", "smtp_password", "dsn", "dsn_by_role"})
+
+
+def shown(settings: Settings) -> dict[str, Any]:
+    """Settings as they may be shown: secrets masked, the passwords in DSNs too."""
+    dumped = _masked(settings.model_dump(mode="json"))
+    assert isinstance(dumped, dict)
+    return dumped
+
+
+def _masked(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _masked(item, key if name not in SECRET_NAMES else name) for key, item in value.items()}
+    if name not in SECRET_NAMES or not value:
+        return value
+    if name.startswith("dsn"):
+        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
+    return "****"

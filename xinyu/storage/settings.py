@@ -10,7 +10,9 @@ class StorageSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dsn: str = Field("sqlite:///{data_dir}/xinyu.db", description="Default DSN: sqlite:///file or mysql://user:password@host/schema.")
+    dsn: str = Field(
+        "sqlite:///{data_dir}/xinyu.db", description="Default DSN: sqlite:///file or mysql://user:password@host/schema."
+    )
     dsn_by_role: dict[str, str] = Field({}, description="DSNs of single roles that do not use the default one.")
     sqlite_readers: int = Field(2, ge=1, le=16, description="Reader threads on SQLite (there is one writer).")
     sqlite_inline: bool = Field(False, description="Run SQLite on the event loop, without threads (simulation).")

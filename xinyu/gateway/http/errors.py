@@ -56,7 +56,5 @@ class ErrorTexts:
         headers = {}
         if error.retry_after_ms is not None:
             headers["Retry-After"] = str(max(1, -(-error.retry_after_ms // 1000)))
-        body = msgspec.json.encode(
-            {"code": status, "message": self.text_of(error), "data": None, "error": error.code}
-        )
+        body = msgspec.json.encode({"code": status, "message": self.text_of(error), "data": None, "error": error.code})
         return Response(body, status, headers, media_type="application/json")

@@ -142,7 +142,7 @@ def _cursors(connection: Connection, user_id: UserId, device_id: DeviceId) -> di
 
 
 def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) -> list[AnyRow]:
-    """The user's conversations in which the device lacks something, least first; all of them when it has nothing."""
+    """The user's conversations in which the device lacks something, and those it did not name at all."""
     rows = connection.execute(
         sa.select(
             _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.read_seq, _M.read_ordinal,
@@ -152,7 +152,7 @@ def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) ->
         .where(_M.user_id == user_id)
         .order_by(_C.id)
     ).all()  # fmt: skip
-    return [row for row in rows if not have or (row.head or 0) > have.get(row.id, row.join_seq or 0)]
+    return [row for row in rows if row.id not in have or (row.head or 0) > have[row.id]]
 
 
 def _sync_item(

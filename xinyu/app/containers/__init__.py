@@ -1,0 +1,17 @@
+"""How everything is made: infrastructure, stores, services, gateways. Imported by the supervisor alone.
+
+No `Resource`, no `@inject`, no `wire()`: providers are plain factories, and what needs starting is started by the
+supervisor (ADR 0003). Services hold stubs of other domains' ports, so the order in which things are made does not
+matter, and a role that is not hosted is never made.
+"""
+
+from __future__ import annotations
+
+from xinyu.app.containers.gateway import GatewayContainer
+from xinyu.app.containers.message import MessageContainer
+from xinyu.app.containers.people import ContactContainer, GroupContainer
+from xinyu.app.containers.user import UserContainer
+
+
+class Container(GatewayContainer, ContactContainer, GroupContainer, MessageContainer, UserContainer):
+    """All providers of a process, by the names that the table of roles uses."""

@@ -1,0 +1,107 @@
+"""Presence, delivery and the message domain: the way of a message."""
+
+from __future__ import annotations
+
+from dependency_injector import providers
+
+from xinyu.app.containers.infrastructure import Infrastructure, database_of, stub
+from xinyu.app.settings import Settings
+from xinyu.delivery.fanout import DeliveryService
+from xinyu.delivery.nodes import LocalDeliverers
+from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
+from xinyu.media.port import MediaPort
+from xinyu.message.appender import Appender
+from xinyu.message.conversations import ConversationService
+from xinyu.message.devices import DeviceService
+from xinyu.message.effects import EffectService
+from xinyu.message.files import FileEnricher
+from xinyu.message.outbox import OutboxRun
+from xinyu.message.pusher import Pusher
+from xinyu.message.service import Conversations, MessageService
+from xinyu.message.store_sql.devices import DeviceStoreSql
+from xinyu.message.store_sql.effects import EffectStoreSql
+from xinyu.message.store_sql.lists import ListStoreSql
+from xinyu.message.store_sql.log import LogStoreSql
+from xinyu.message.store_sql.outbox import OutboxStoreSql
+from xinyu.presence.port import PresencePort
+from xinyu.presence.service import PresenceService
+from xinyu.presence.store_memory import MemoryPresenceStore
+from xinyu.storage.sql import Database
+
+
+def _lanes(database: Database, batches_in_flight: int) -> int:
+    """SQLite has one writer; on MySQL several batches are in flight, on disjoint conversations."""
+    return 1 if database.dialect == "sqlite" else batches_in_flight
+
+
+def _keeps_outbox(settings: Settings) -> bool:
+    """Delivered rows are kept for replay where presence may lose its memory without this process (Redis)."""
+    return settings.presence.store != "memory"
+
+
+class PresenceContainer(Infrastructure):
+    """Who is connected where."""
+
+    presence_store = providers.Singleton(MemoryPresenceStore)
+    presence_service = providers.Singleton(
+        PresenceService,
+        presence_store,
+        Infrastructure.clock,
+        Infrastructure.settings.provided.presence.lease_seconds,
+    )
+
+
+class DeliveryContainer(PresenceContainer):
+    """The fan-out."""
+
+    deliverers = providers.Singleton(LocalDeliverers, Infrastructure.node_ref, stub(DelivererPort))
+    delivery_service = providers.Singleton(
+        DeliveryService,
+        stub(PresencePort),
+        stub(CompletionPort),
+        deliverers,
+        Infrastructure.settings.provided.delivery,
+    )
+
+
+class MessageContainer(DeliveryContainer):
+    """The log."""
+
+    _mine = Infrastructure.settings.provided.message
+    _clock = Infrastructure.clock
+    message_db = database_of("message")
+    _keep = providers.Callable(_keeps_outbox, Infrastructure.settings)
+    log_store = providers.Singleton(LogStoreSql, message_db, _keep)
+    list_store = providers.Singleton(ListStoreSql, message_db)
+    device_store = providers.Singleton(DeviceStoreSql, message_db)
+    outbox_store = providers.Singleton(OutboxStoreSql, message_db, _keep)
+    effect_store = providers.Singleton(EffectStoreSql, message_db)
+    conversations = providers.Singleton(Conversations, log_store, _mine.conversation_cache)
+    pusher = providers.Singleton(Pusher, stub(DeliveryPort), outbox_store, _clock)
+    appender = providers.Singleton(
+        Appender, log_store, pusher, _clock, _mine, providers.Callable(_lanes, message_db, _mine.batches_in_flight)
+    )
+    message_service = providers.Singleton(
+        MessageService,
+        log_store,
+        device_store,
+        conversations,
+        appender,
+        pusher,
+        _clock,
+        _mine,
+        providers.Singleton(FileEnricher, stub(MediaPort)),
+    )
+    conversation_service = providers.Singleton(
+        ConversationService,
+        list_store,
+        device_store,
+        conversations,
+        pusher,
+        stub(DeliveryPort),
+        stub(PresencePort),
+        _clock,
+    )
+    device_service = providers.Singleton(DeviceService, device_store, _clock)
+    effect_service = providers.Singleton(EffectService, effect_store, pusher, _clock)
+    outbox_run = providers.Singleton(OutboxRun, outbox_store, pusher, _clock, _mine)

@@ -1,0 +1,103 @@
+"""The user domain."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from dependency_injector import providers
+
+from xinyu.app.containers.infrastructure import Infrastructure, database_of
+from xinyu.app.settings import Settings
+from xinyu.user.accounts import AccountService
+from xinyu.user.code_book import CodeBook
+from xinyu.user.code_sender import CodeSender
+from xinyu.user.codes import CodeService
+from xinyu.user.credentials import CredentialService
+from xinyu.user.housekeeping import Housekeeping
+from xinyu.user.logins import LoginService
+from xinyu.user.passwords_argon2 import Argon2Cost, Argon2Vault
+from xinyu.user.profiles import ProfileService
+from xinyu.user.sealing import PasswordOpener, read_or_make_key_pair, read_private_key
+from xinyu.user.sender_log import LogCodeSender
+from xinyu.user.sender_smtp import SmtpCodeSender
+from xinyu.user.settings import UserSettings
+from xinyu.user.store_sql import SqlAccountStore
+from xinyu.user.store_sql_codes import SqlCodeStore
+from xinyu.user.store_sql_logins import SqlLoginStore
+from xinyu.user.store_sql_profiles import SqlProfileStore
+from xinyu.user.tokens import TokenIssuer
+
+CODE_KEY_PURPOSE = b"xinyu verification codes"
+
+
+def private_key_path(settings: Settings) -> Path:
+    """Where the RSA key of password transport is."""
+    return Path(settings.user.rsa_private_key_path.replace("{data_dir}", str(settings.data_dir)))
+
+
+def _password_opener(settings: Settings) -> PasswordOpener:
+    path = private_key_path(settings)
+    key = read_or_make_key_pair(path.parent) if settings.embedded else read_private_key(path)
+    return PasswordOpener(key, settings.user.accept_plain_passwords)
+
+
+def _argon2(opener: PasswordOpener, settings: UserSettings) -> Argon2Vault:
+    cost = Argon2Cost(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism)
+    return Argon2Vault(opener, cost, settings.hash_threads, settings.hash_queue)
+
+
+def _code_key(settings: Settings) -> bytes:
+    return hashlib.blake2b(settings.auth.jwt_secret.encode(), key=CODE_KEY_PURPOSE, digest_size=32).digest()
+
+
+def _email_sender(settings: UserSettings) -> CodeSender:
+    return SmtpCodeSender(settings) if settings.smtp_host else LogCodeSender()
+
+
+class UserContainer(Infrastructure):
+    """Accounts, profiles, log-ins, codes."""
+
+    _settings = Infrastructure.settings
+    _mine = Infrastructure.settings.provided.user
+    user_db = database_of("user")
+    account_store = providers.Singleton(SqlAccountStore, user_db)
+    profile_store = providers.Singleton(SqlProfileStore, user_db)
+    login_store = providers.Singleton(SqlLoginStore, user_db)
+    code_store = providers.Singleton(SqlCodeStore, user_db)
+    password_vault = providers.Singleton(_argon2, providers.Singleton(_password_opener, _settings), _mine)
+    code_book = providers.Singleton(
+        CodeBook, code_store, providers.Callable(_code_key, _settings), Infrastructure.clock, _mine
+    )
+    token_issuer = providers.Singleton(
+        TokenIssuer,
+        _settings.provided.auth.jwt_secret,
+        _settings.provided.auth.jwt_issuer,
+        _mine.token_lifetime_seconds,
+        Infrastructure.clock,
+    )
+    account_service = providers.Singleton(
+        AccountService,
+        account_store,
+        profile_store,
+        password_vault,
+        code_book,
+        token_issuer,
+        Infrastructure.clock,
+        _mine,
+    )
+    credential_service = providers.Singleton(
+        CredentialService, account_store, password_vault, code_book, Infrastructure.clock, _mine
+    )
+    profile_service = providers.Singleton(ProfileService, profile_store)
+    login_service = providers.Singleton(LoginService, login_store, Infrastructure.clock)
+    code_service = providers.Singleton(
+        CodeService,
+        profile_store,
+        code_book,
+        providers.Singleton(LogCodeSender),
+        providers.Singleton(_email_sender, _mine),
+        Infrastructure.clock,
+        _mine,
+    )
+    user_housekeeping = providers.Singleton(Housekeeping, login_store, code_store, Infrastructure.clock)

@@ -1,0 +1,73 @@
+"""What the roles of a process need and whether its configuration can work; found without starting anything."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import Any, get_type_hints
+
+from dependency_injector.providers import Provider
+
+from xinyu.app.containers import Container
+from xinyu.app.roles import ROLES
+from xinyu.app.settings import ConfigError, Settings
+from xinyu.gateway.ports import Ports
+from xinyu.kernel.port import Port
+
+
+def roles_of(settings: Settings) -> tuple[str, ...]:
+    """The roles that this process hosts, in the table's order. Raises ConfigError for one that does not exist."""
+    wanted = settings.roles or tuple(ROLES)
+    for role in wanted:
+        if role not in ROLES:
+            raise ConfigError(f"roles: there is no role {role!r}; there are {', '.join(ROLES)}")
+    return tuple(role for role in ROLES if role in wanted)
+
+
+def needs_of(role: str) -> set[type[Port]]:
+    """The ports that a role's services ask, read from the constructors of everything it is made of."""
+    spec = ROLES[role]
+    names = [*spec.ports.values(), *spec.runs, *(["rest"] if "http" in spec.listeners else [])]
+    if "ws" in spec.listeners:
+        names.append("ws_endpoint")
+    seen: set[int] = set()
+    found: set[type[Port]] = set()
+    for name in names:
+        _collect(getattr(Container, name), seen, found)
+    return found - set(spec.ports)
+
+
+def _collect(provider: Provider[Any], seen: set[int], found: set[type[Port]]) -> None:
+    if id(provider) in seen:
+        return
+    seen.add(id(provider))
+    made = getattr(provider, "provides", None)
+    if inspect.isclass(made):
+        for annotation in get_type_hints(made.__init__ if made is not Ports else made).values():
+            if inspect.isclass(annotation) and Port in annotation.__bases__:
+                found.add(annotation)
+    for related in provider.related:
+        if isinstance(related, Provider):
+            _collect(related, seen, found)
+
+
+def check_shape(settings: Settings) -> None:
+    """Refuse what cannot work, naming the setting. Raises ConfigError."""
+    roles = roles_of(settings)
+    served = {port for role in roles for port in ROLES[role].ports}
+    for role in roles:
+        missing = needs_of(role) - served
+        if missing:
+            names = ", ".join(sorted(port.__name__ for port in missing))
+            raise ConfigError(
+                f"roles: {role} needs {names}, served by {_servers(missing)}, which this process does not host; "
+                "processes cannot find each other yet, so name those roles too (or none for all)"
+            )
+    if settings.user.codes_in_response and not settings.embedded:
+        raise ConfigError("user.codes_in_response: lets anybody in; it is for `embedded: true` alone")
+    if settings.user.smtp_host and not settings.user.smtp_from:
+        raise ConfigError("user.smtp_from: must be set with user.smtp_host")
+
+
+def _servers(ports: Iterable[type[Port]]) -> str:
+    return ", ".join(sorted(role for role, spec in ROLES.items() if set(ports) & set(spec.ports)))

@@ -1,0 +1,228 @@
+"""A process from its start to its end: phases up, readiness, signals, drain, phases down in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TextIO
+
+from dependency_injector.providers import Object
+from starlette.types import ASGIApp
+
+import xinyu
+from xinyu.app.admin import AdminApplication
+from xinyu.app.containers import Container
+from xinyu.app.lifecycle import Runs
+from xinyu.app.listeners import HttpListener
+from xinyu.app.roles import ROLES
+from xinyu.app.secrets import with_secrets
+from xinyu.app.settings import ConfigError, Settings
+from xinyu.app.shape import check_shape, roles_of
+from xinyu.app.status import Readiness
+from xinyu.app.websocket_mount import with_websocket
+from xinyu.gateway.routes import ROUTES
+from xinyu.kernel.errors import XinyuError
+from xinyu.storage.migrations import History, SchemaState, read_state, upgrade
+from xinyu.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+DRAIN_STEP_SECONDS = 5.0
+
+
+class Process:
+    """One node. Built without I/O; `start` brings it up, `stop` down."""
+
+    def __init__(self, settings: Settings) -> None:
+        check_shape(settings)
+        self.settings = with_secrets(settings)
+        self.roles = roles_of(settings)
+        self.container = Container(settings=Object(self.settings), epoch=Object(time.time_ns() // 1_000_000))
+        self.readiness = Readiness()
+        self.listeners: dict[str, HttpListener] = {}
+        self._runs = Runs(self.container.clock())
+        self._lock: TextIO | None = None
+        placement = self.container.placement()
+        for role in self.roles:
+            for port, name in ROLES[role].ports.items():
+                placement.serve(port, getattr(self.container, name))
+
+    @property
+    def histories(self) -> list[tuple[str, History]]:
+        """The schemas of this process: (role, history)."""
+        package = Path(xinyu.__file__).parent
+        domains = [(role, ROLES[role].domain) for role in self.roles if ROLES[role].domain]
+        return [(role, History(domain, package / domain / "migrations")) for role, domain in domains]
+
+    async def open_storage(self, migrate: bool) -> list[SchemaState]:
+        """Phase STORAGE: take the data folder, open engines, bring schemas up to date or refuse old ones.
+        Raises ConfigError, StorageUnavailable."""
+        self._take_data_dir()
+        databases = self.container.databases()
+        states = []
+        for role, history in self.histories:
+            database = databases.of_role(role)
+            await database.start()
+            state = await (upgrade if migrate else read_state)(database, history)
+            if state.behind:
+                raise ConfigError(
+                    f"storage: the schema of {state.domain} is at {state.current or 'nothing'}, this version needs "
+                    f"{state.head}; run `xinyu migrate` first"
+                )
+            states.append(state)
+        return states
+
+    async def close_storage(self) -> None:
+        """The end of STORAGE."""
+        for database in self.container.databases().all_open():
+            await database.stop()
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    async def start(self) -> None:
+        """Up, in phases, until ready. Raises ConfigError, StorageUnavailable; then `stop` cleans up."""
+        self._bind_listeners()
+        await self.open_storage(migrate=self.settings.embedded)
+        metrics = self.container.metrics()
+        metrics.add_source(self._runs.readings)
+        for role in self.roles:
+            spec = ROLES[role]
+            for name in spec.ports.values():
+                getattr(self.container, name)()
+            for name in spec.readings:
+                metrics.add_source(getattr(self.container, name)().readings)
+            for name in spec.runs:
+                self._runs.start(name, getattr(self.container, name)())
+        for listener in self.listeners.values():
+            await listener.start()
+        self.readiness.ready = True
+        log.info("ready", roles=",".join(self.roles), **{name: self.url(name) for name in self.listeners})
+
+    async def stop(self, hurry: asyncio.Event) -> None:
+        """Down again: not ready → no new connections → sessions sent away → queues empty → runs → stores. Each step
+        has its limit, and `hurry` ends the waits."""
+        self.readiness.ready, self.readiness.draining = False, True
+        for name, listener in self.listeners.items():
+            if name != "admin":
+                await listener.close_door()
+        if "gateway_ws" in self.roles and self.listeners:
+            seconds = self.settings.gateway.drain_seconds
+            drain = self.container.socket_housekeeping().drain(seconds)
+            await self._step("sessions", drain, seconds + DRAIN_STEP_SECONDS, hurry)
+        for role in self.roles:
+            for name in ROLES[role].drains:
+                drained = getattr(self.container, name)().drained()
+                await self._step(name, drained, DRAIN_STEP_SECONDS, hurry)
+        for listener in self.listeners.values():
+            await listener.stop()
+        await self._runs.stop()
+        if "gateway_http" in self.roles or "media" in self.roles:
+            self.container.blobs().close()
+        await self.close_storage()
+        log.info("stopped")
+
+    def url(self, listener: str) -> str:
+        """The address of a listener."""
+        host, port = self.listeners[listener].address
+        scheme = "ws" if listener == "ws" else "http"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def _bind_listeners(self) -> None:
+        settings, gateway, container = self.settings, self.settings.gateway, self.container
+        wanted = {name for role in self.roles for name in ROLES[role].listeners}
+        admin = AdminApplication(self.settings, self.roles, self.readiness, container, self._runs).build()
+
+        def bind(name: str, setting: str, host: str, port: int, app: ASGIApp) -> None:
+            listener = HttpListener(setting, host, port, app, gateway.max_frame_bytes, gateway.trusted_proxies)
+            listener.bind()
+            self.listeners[name] = listener
+
+        bind("admin", "admin_port", settings.admin_host, settings.admin_port, admin)
+        socket_app = container.ws_endpoint() if "ws" in wanted else None
+        shared = gateway.ws_on_http or gateway.http_port == gateway.ws_port != 0
+        if "http" in wanted:
+            rest = container.rest().build(ROUTES, self.readiness.routes())
+            app = with_websocket(rest, socket_app if shared else None)
+            bind("http", "gateway.http_port", gateway.http_host, gateway.http_port, app)
+        if socket_app is not None and not ("http" in wanted and gateway.http_port == gateway.ws_port != 0):
+            bind("ws", "gateway.ws_port", gateway.ws_host, gateway.ws_port, with_websocket(None, socket_app))
+
+    def _take_data_dir(self) -> None:
+        """One process per data folder. Raises ConfigError."""
+        folder = self.settings.data_dir
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (folder / f"{self.settings.node}.lock").open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"data_dir: another process works in {folder}; stop it or choose another folder"
+            ) from None
+        except OSError as error:
+            raise ConfigError(f"data_dir: cannot use {folder}: {error.strerror}") from error
+        self._lock.write(f"{os.getpid()}\n")
+        self._lock.flush()
+
+    async def _step(self, name: str, work: Awaitable[None], seconds: float, hurry: asyncio.Event) -> None:
+        task, skip = asyncio.ensure_future(work), asyncio.ensure_future(hurry.wait())
+        done, _ = await asyncio.wait([task, skip], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        skip.cancel()
+        if task not in done:
+            log.warning("a step of the stop took too long and was skipped", step=name)
+            task.cancel()
+        elif (error := task.exception()) is not None:
+            log.warning("a step of the stop failed", step=name, error=repr(error))
+
+
+async def run_process(settings: Settings) -> Process:
+    """Start a process and return it running."""
+    process = Process(settings)
+    try:
+        await process.start()
+    except BaseException:
+        hurry = asyncio.Event()
+        hurry.set()
+        with contextlib.suppress(XinyuError):
+            await process.stop(hurry)
+        raise
+    return process
+
+
+async def serve(settings: Settings, on_ready: Callable[[Process], None]) -> None:
+    """Run until SIGINT or SIGTERM; a second signal skips the waits. `on_ready(process)` is called once it is up."""
+    loop = asyncio.get_running_loop()
+    stop, hurry = asyncio.Event(), asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            hurry.set()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal)
+    process = await run_process(settings)
+    on_ready(process)
+    await stop.wait()
+    log.info("stopping; a second signal skips the waits")
+    try:
+        async with asyncio.timeout(settings.shutdown_seconds):
+            await process.stop(hurry)
+    except TimeoutError:
+        log.error("the stop took longer than shutdown_seconds; what was acknowledged is stored")
+
+
+@contextlib.asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Process]:
+    """A process with its stores open and nothing else: for commands while no server runs."""
+    process = Process(settings)
+    try:
+        await process.open_storage(migrate=settings.embedded)
+        yield process
+    finally:
+        await process.close_storage()
