@@ -113,8 +113,8 @@ async def test_the_list_has_cursors_and_reading_moves_them(socket: Socket) -> No
     assert await socket.ask(BOB, "conversation.read", {**TO_ANN, "seq": 1}) == {"unread_num": 1}
     assert (await line())["read_seq"] == 1
     assert await socket.ask(BOB, "conversation.read", TO_ANN) == {"unread_num": 0}
-    signals = await eventually(lambda: len(socket.world.signals) == 2 and socket.world.signals)
-    frames = [json.loads(signal_frame(s.name, s.payload, ANN) or b"{}") for s in signals]
+    await eventually(lambda: len(socket.world.signals) == 2)
+    frames = [json.loads(signal_frame(s.name, s.payload, ANN) or b"{}") for s in socket.world.signals]
     assert [(f["event"], f["payload"]["seq"], f["payload"]["to_from_id"]) for f in frames] == [
         ("im.message.read", 1, BOB), ("im.message.read", 2, BOB),
     ]  # fmt: skip
