@@ -6,11 +6,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Iterator
+from typing import cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from xinyu.app.settings import ConfigError
+from xinyu.app.ws_protocol import SocketProtocol
 
 
 class _Server(uvicorn.Server):
@@ -24,14 +27,14 @@ class _Server(uvicorn.Server):
 class HttpListener:
     """One address that an ASGI application answers on."""
 
-    def __init__(self, setting: str, host: str, port: int, app: ASGIApp, max_frame_bytes: int, proxies: str) -> None:
+    def __init__(self, setting: str, host: str, port: int, app: ASGIApp, max_frame_bytes: int) -> None:
         self._setting = setting
         self._host = host
         self._port = port
         self._server = _Server(
             uvicorn.Config(
                 app,
-                ws="websockets-sansio",
+                ws=SocketProtocol,
                 ws_max_size=max_frame_bytes,
                 ws_per_message_deflate=False,
                 ws_ping_interval=None,
@@ -41,8 +44,7 @@ class HttpListener:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                proxy_headers=True,
-                forwarded_allow_ips=proxies,
+                proxy_headers=False,  # on REST alone, see below
                 backlog=4096,
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=5,
@@ -96,3 +98,8 @@ class HttpListener:
                 self._task.cancel()
         if self._socket is not None:
             self._socket.close()
+
+
+def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
+    """REST with the client's address as the proxies of `trusted` tell it (X-Forwarded-For, X-Forwarded-Proto)."""
+    return cast(ASGIApp, ProxyHeadersMiddleware(app, trusted))  # type: ignore[arg-type]  # uvicorn's own ASGI types

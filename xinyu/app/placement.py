@@ -25,6 +25,7 @@ class Placement:
         self._factories: dict[type[Port], Callable[[], Port]] = {}
         self._served: dict[type[Port], Port] = {}
         self._stubs: dict[type[Port], Port] = {}
+        self._observers: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def serve(self, port: type[Port], factory: Callable[[], Port]) -> None:
         """Serve `port` here; `factory` makes the service, once, when it is first needed."""
@@ -53,4 +54,7 @@ class Placement:
         return stub
 
     def _observe(self, method: str, outcome: str, seconds: float) -> None:
-        self._metrics.calls.labels(method, outcome).observe(seconds)
+        observe = self._observers.get((method, outcome))
+        if observe is None:  # looking a label up costs more than observing
+            observe = self._observers[method, outcome] = self._metrics.calls.labels(method, outcome).observe
+        observe(seconds)

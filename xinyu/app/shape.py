@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from dependency_injector.providers import Provider
 
@@ -45,7 +45,7 @@ def _collect(provider: Provider[Any], seen: set[int], found: set[type[Port]]) ->
     if inspect.isclass(made):
         for annotation in get_type_hints(made.__init__ if made is not Ports else made).values():
             if inspect.isclass(annotation) and Port in annotation.__bases__:
-                found.add(annotation)
+                found.add(cast(type[Port], annotation))
     for related in provider.related:
         if isinstance(related, Provider):
             _collect(related, seen, found)

@@ -19,7 +19,7 @@ import xinyu
 from xinyu.app.admin import AdminApplication
 from xinyu.app.containers import Container
 from xinyu.app.lifecycle import Runs
-from xinyu.app.listeners import HttpListener
+from xinyu.app.listeners import HttpListener, behind_proxies
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
@@ -139,7 +139,7 @@ class Process:
         admin = AdminApplication(self.settings, self.roles, self.readiness, container, self._runs).build()
 
         def bind(name: str, setting: str, host: str, port: int, app: ASGIApp) -> None:
-            listener = HttpListener(setting, host, port, app, gateway.max_frame_bytes, gateway.trusted_proxies)
+            listener = HttpListener(setting, host, port, app, gateway.max_frame_bytes)
             listener.bind()
             self.listeners[name] = listener
 
@@ -147,7 +147,7 @@ class Process:
         socket_app = container.ws_endpoint() if "ws" in wanted else None
         shared = gateway.ws_on_http or gateway.http_port == gateway.ws_port != 0
         if "http" in wanted:
-            rest = container.rest().build(ROUTES, self.readiness.routes())
+            rest = behind_proxies(container.rest().build(ROUTES, self.readiness.routes()), gateway.trusted_proxies)
             app = with_websocket(rest, socket_app if shared else None)
             bind("http", "gateway.http_port", gateway.http_host, gateway.http_port, app)
         if socket_app is not None and not ("http" in wanted and gateway.http_port == gateway.ws_port != 0):

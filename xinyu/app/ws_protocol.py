@@ -1,0 +1,108 @@
+"""uvicorn's WebSocket protocol with two shortcuts that plain ASGI has no words for (docs/explanation/performance.md).
+
+- Writes of one loop turn are joined: uvloop would make a system call of each frame, and that call costs more than
+  everything else about sending.
+- A `FrameWriter` in the scope's extensions puts whole frames on the transport without an ASGI message or a task.
+
+Both use what uvicorn offers publicly: `Config(ws=<class>)` and the protocol's callbacks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from asyncio.transports import BaseTransport
+from collections.abc import Callable
+from typing import Any, cast
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
+from xinyu.gateway.ws.send_queue import FrameWriter
+
+JOIN_AT_MOST = 32_768
+"""Bytes; more is handed to the transport at once, so that its high-water mark still means something."""
+FIN_TEXT = 0x81
+
+
+class JoinedTransport(asyncio.Transport):
+    """A transport whose writes of one loop turn go out together."""
+
+    __slots__ = ("_loop", "_parts", "_size", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._parts: list[bytes] | None = None
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        if self._parts is None:
+            self._parts = []
+            self._loop.call_soon(self.flush)
+        self._parts.append(bytes(data))
+        self._size += len(data)
+        if self._size > JOIN_AT_MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand over what is joined. Idempotent."""
+        parts, self._parts, self._size = self._parts, None, 0
+        if parts and not self._transport.is_closing():
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._parts = None
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def pause_reading(self) -> None:
+        self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._transport.resume_reading()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return self._transport.get_extra_info(name, default)
+
+
+class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
+    """One WebSocket connection."""
+
+    _resume: Callable[[], None] | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(JoinedTransport(cast(asyncio.Transport, transport), self.loop))
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):  # the handshake was accepted; its application starts in the next loop turn
+            cast(dict[str, Any], self.scope["extensions"])[WRITER_EXTENSION] = self
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._resume is not None:
+            self._resume()
+
+    def write(self, payload: bytes) -> bool:
+        if not self.writable.is_set() or self.close_sent or self.disconnected or not self.handshake_complete:
+            return False
+        size = len(payload)
+        if size < 126:
+            head = bytes((FIN_TEXT, size))
+        elif size < 65_536:
+            head = struct.pack("!BBH", FIN_TEXT, 126, size)
+        else:
+            head = struct.pack("!BBQ", FIN_TEXT, 127, size)
+        self.transport.write(head + payload)
+        return True
+
+    def on_writable(self, resume: Callable[[], None]) -> None:
+        self._resume = resume
