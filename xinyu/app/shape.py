@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, cast, get_type_hints
+from zoneinfo import ZoneInfo
 
 from dependency_injector.providers import Provider
 
+import xinyu
 from xinyu.app.containers import Container
 from xinyu.app.roles import ROLES
 from xinyu.app.settings import ConfigError, Settings
 from xinyu.gateway.ports import Ports
 from xinyu.kernel.port import Port
+from xinyu.storage.migrations import History
 
 
 def roles_of(settings: Settings) -> tuple[str, ...]:
@@ -24,8 +29,15 @@ def roles_of(settings: Settings) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in wanted)
 
 
+def histories_of(roles: Iterable[str]) -> list[tuple[str, History]]:
+    """The schemas of these roles: (role, history)."""
+    package = Path(xinyu.__file__).parent
+    domains = [(role, ROLES[role].domain) for role in roles if ROLES[role].domain]
+    return [(role, History(domain, package / domain / "migrations")) for role, domain in domains]
+
+
 def needs_of(role: str) -> set[type[Port]]:
-    """The ports that a role's services ask, read from the constructors of everything it is made of."""
+    """The ports that a role's services ask, read from the parameters of everything it is made of."""
     spec = ROLES[role]
     names = [*spec.ports.values(), *spec.runs, *(["rest"] if "http" in spec.listeners else [])]
     if "ws" in spec.listeners:
@@ -42,9 +54,10 @@ def _collect(provider: Provider[Any], seen: set[int], found: set[type[Port]]) ->
         return
     seen.add(id(provider))
     made = getattr(provider, "provides", None)
-    if inspect.isclass(made):
-        for annotation in get_type_hints(made.__init__ if made is not Ports else made).values():
-            if inspect.isclass(annotation) and Port in annotation.__bases__:
+    if inspect.isclass(made) or inspect.isfunction(made):
+        hints = get_type_hints(made.__init__ if inspect.isclass(made) and made is not Ports else made)
+        for name, annotation in hints.items():
+            if name != "return" and inspect.isclass(annotation) and Port in annotation.__bases__:
                 found.add(cast(type[Port], annotation))
     for related in provider.related:
         if isinstance(related, Provider):
@@ -67,6 +80,14 @@ def check_shape(settings: Settings) -> None:
         raise ConfigError("user.codes_in_response: lets anybody in; it is for `embedded: true` alone")
     if settings.user.smtp_host and not settings.user.smtp_from:
         raise ConfigError("user.smtp_from: must be set with user.smtp_host")
+    try:
+        ZoneInfo(settings.gateway.timezone)
+    except (ValueError, LookupError, OSError):
+        raise ConfigError(f"gateway.timezone: there is no time zone {settings.gateway.timezone!r}") from None
+    try:
+        re.compile(settings.gateway.cors_origin_regex)
+    except re.error as error:
+        raise ConfigError(f"gateway.cors_origin_regex: no regular expression: {error}") from error
 
 
 def _servers(ports: Iterable[type[Port]]) -> str:

@@ -4,31 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from typing import TextIO
 
+import uvloop
 from dependency_injector.providers import Object
 from starlette.types import ASGIApp
 
-import xinyu
 from xinyu.app.admin import AdminApplication
 from xinyu.app.containers import Container
+from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
 from xinyu.app.listeners import HttpListener, behind_proxies
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.app.shape import check_shape, roles_of
+from xinyu.app.shape import check_shape, histories_of, roles_of
 from xinyu.app.status import Readiness
 from xinyu.app.websocket_mount import with_websocket
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError
-from xinyu.storage.migrations import History, SchemaState, read_state, upgrade
+from xinyu.storage.migrations import SchemaState, read_state, upgrade
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -46,26 +43,19 @@ class Process:
         self.readiness = Readiness()
         self.listeners: dict[str, HttpListener] = {}
         self._runs = Runs(self.container.clock())
-        self._lock: TextIO | None = None
+        self._folder = DataFolder(settings.data_dir, settings.node)
         placement = self.container.placement()
         for role in self.roles:
             for port, name in ROLES[role].ports.items():
                 placement.serve(port, getattr(self.container, name))
 
-    @property
-    def histories(self) -> list[tuple[str, History]]:
-        """The schemas of this process: (role, history)."""
-        package = Path(xinyu.__file__).parent
-        domains = [(role, ROLES[role].domain) for role in self.roles if ROLES[role].domain]
-        return [(role, History(domain, package / domain / "migrations")) for role, domain in domains]
-
     async def open_storage(self, migrate: bool) -> list[SchemaState]:
         """Phase STORAGE: take the data folder, open engines, bring schemas up to date or refuse old ones.
         Raises ConfigError, StorageUnavailable."""
-        self._take_data_dir()
+        self._folder.take()
         databases = self.container.databases()
         states = []
-        for role, history in self.histories:
+        for role, history in histories_of(self.roles):
             database = databases.of_role(role)
             await database.start()
             state = await (upgrade if migrate else read_state)(database, history)
@@ -81,9 +71,7 @@ class Process:
         """The end of STORAGE."""
         for database in self.container.databases().all_open():
             await database.stop()
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        self._folder.release()
 
     async def start(self) -> None:
         """Up, in phases, until ready. Raises ConfigError, StorageUnavailable; then `stop` cleans up."""
@@ -101,6 +89,7 @@ class Process:
                 self._runs.start(name, getattr(self.container, name)())
         for listener in self.listeners.values():
             await listener.start()
+        self._folder.announce({name: self.url(name) for name in self.listeners})
         self.readiness.ready = True
         log.info("ready", roles=",".join(self.roles), **{name: self.url(name) for name in self.listeners})
 
@@ -153,22 +142,6 @@ class Process:
         if socket_app is not None and not ("http" in wanted and gateway.http_port == gateway.ws_port != 0):
             bind("ws", "gateway.ws_port", gateway.ws_host, gateway.ws_port, with_websocket(None, socket_app))
 
-    def _take_data_dir(self) -> None:
-        """One process per data folder. Raises ConfigError."""
-        folder = self.settings.data_dir
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (folder / f"{self.settings.node}.lock").open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"data_dir: another process works in {folder}; stop it or choose another folder"
-            ) from None
-        except OSError as error:
-            raise ConfigError(f"data_dir: cannot use {folder}: {error.strerror}") from error
-        self._lock.write(f"{os.getpid()}\n")
-        self._lock.flush()
-
     async def _step(self, name: str, work: Awaitable[None], seconds: float, hurry: asyncio.Event) -> None:
         task, skip = asyncio.ensure_future(work), asyncio.ensure_future(hurry.wait())
         done, _ = await asyncio.wait([task, skip], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -192,6 +165,13 @@ async def run_process(settings: Settings) -> Process:
             await process.stop(hurry)
         raise
     return process
+
+
+def run_server(settings: Settings, on_ready: Callable[[Process], None]) -> None:
+    """`serve` on an event loop of its own, of the kind that the settings name."""
+    factory = uvloop.new_event_loop if settings.event_loop == "uvloop" else None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(serve(settings, on_ready))
 
 
 async def serve(settings: Settings, on_ready: Callable[[Process], None]) -> None:

@@ -17,6 +17,7 @@ from xinyu.user.errors import BadPasswordCipher, BadPasswordText
 KEY_BITS = 2048
 PRIVATE_NAME = "rsa_private.pem"
 PUBLIC_NAME = "rsa_public.pem"
+PrivateKey = rsa.RSAPrivateKey
 
 
 class KeyFileError(ValueError):
@@ -85,6 +86,11 @@ def read_or_make_key_pair(folder: Path) -> rsa.RSAPrivateKey:
     if not (folder / PUBLIC_NAME).exists():
         _write_once(folder / PUBLIC_NAME, public_pem(key).encode("ascii"), 0o644)
     return key
+
+
+def seal(key: PrivateKey, password: str) -> str:
+    """What a client would send for this password (`PasswordOpener.open` undoes it)."""
+    return base64.b64encode(key.public_key().encrypt(password.encode(), padding.PKCS1v15())).decode("ascii")
 
 
 def public_pem(key: rsa.RSAPrivateKey) -> str:

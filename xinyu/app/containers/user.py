@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from dependency_injector import providers
 
 from xinyu.app.containers.infrastructure import Infrastructure, database_of
+from xinyu.app.secrets import password_key
 from xinyu.app.settings import Settings
 from xinyu.user.accounts import AccountService
 from xinyu.user.code_book import CodeBook
@@ -18,7 +18,7 @@ from xinyu.user.housekeeping import Housekeeping
 from xinyu.user.logins import LoginService
 from xinyu.user.passwords_argon2 import Argon2Cost, Argon2Vault
 from xinyu.user.profiles import ProfileService
-from xinyu.user.sealing import PasswordOpener, read_or_make_key_pair, read_private_key
+from xinyu.user.sealing import PasswordOpener
 from xinyu.user.sender_log import LogCodeSender
 from xinyu.user.sender_smtp import SmtpCodeSender
 from xinyu.user.settings import UserSettings
@@ -31,15 +31,8 @@ from xinyu.user.tokens import TokenIssuer
 CODE_KEY_PURPOSE = b"xinyu verification codes"
 
 
-def private_key_path(settings: Settings) -> Path:
-    """Where the RSA key of password transport is."""
-    return Path(settings.user.rsa_private_key_path.replace("{data_dir}", str(settings.data_dir)))
-
-
 def _password_opener(settings: Settings) -> PasswordOpener:
-    path = private_key_path(settings)
-    key = read_or_make_key_pair(path.parent) if settings.embedded else read_private_key(path)
-    return PasswordOpener(key, settings.user.accept_plain_passwords)
+    return PasswordOpener(password_key(settings), settings.user.accept_plain_passwords)
 
 
 def _argon2(opener: PasswordOpener, settings: UserSettings) -> Argon2Vault:
