@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from xinyu.contact.settings import ContactSettings
 from xinyu.delivery.settings import DeliverySettings
@@ -138,6 +140,8 @@ def load_settings(paths: list[Path], flags: dict[str, Any] | None = None) -> Set
         return Settings(**(flags or {}))
     except ValidationError as error:
         raise ConfigError(_one_line(error)) from error
+    except SettingsError as error:  # a list or mapping in the environment
+        raise ConfigError(f"environment: {error}; lists and mappings are written as JSON there") from error
     finally:
         _PENDING_LAYERS.clear()
 
@@ -171,3 +175,55 @@ def _masked(value: Any, name: str = "") -> Any:
     if name.startswith("dsn"):
         return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
     return "****"
+
+
+class SettingField(NamedTuple):
+    """One setting: its dotted name, its default as JSON value, what it is."""
+
+    name: str
+    default: Any
+    text: str
+
+
+def described() -> Iterator[SettingField]:
+    """Every setting with its default and description, in the order of the classes."""
+    return _described(Settings, "")
+
+
+def _described(model: type[BaseModel], prefix: str) -> Iterator[SettingField]:
+    for name, field in model.model_fields.items():
+        default = field.default
+        if isinstance(default, BaseModel):
+            yield from _described(type(default), f"{prefix}{name}.")
+        else:
+            value = str(default) if isinstance(default, Path) else default
+            yield SettingField(prefix + name, value, field.description or "")
+
+
+def defaults_yaml() -> str:
+    """A configuration file with every setting at its default, each under its description."""
+    lines: list[str] = []
+    section = ""
+    for name, default, text in described():
+        head, _, rest = name.rpartition(".")
+        if head != section:
+            lines += ["", f"{head}:"]
+            section = head
+        indent = "  " if head else ""
+        lines += [f"{indent}# {text}", f"{indent}{rest}: {json.dumps(default, ensure_ascii=False)}"]
+    return "\n".join(lines) + "\n"
+
+
+def as_yaml(values: dict[str, Any]) -> str:
+    """A mapping of settings as YAML, in its own order."""
+    return str(yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
+
+
+def stray_variables(environment: dict[str, str], known: frozenset[str]) -> list[str]:
+    """XINYU_ variables that name no setting and are not in `known`: most likely misspelt, and without effect."""
+    fields = {f"XINYU_{name.upper()}" for name in Settings.model_fields}
+    return sorted(
+        name
+        for name in environment
+        if name.upper().startswith("XINYU_") and name not in known and name.upper().split("__")[0] not in fields
+    )

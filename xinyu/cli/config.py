@@ -1,0 +1,69 @@
+"""`xinyu config …`, `xinyu keys …`, `xinyu migrate`: the configuration, its keys, its schemas."""
+
+from __future__ import annotations
+
+import asyncio
+
+import typer
+
+from xinyu.app.secrets import public_key_pem
+from xinyu.app.settings import ConfigError, as_yaml, defaults_yaml, shown
+from xinyu.app.supervisor import Process
+from xinyu.cli.config_check import checked
+from xinyu.cli.options import ConfigOption, NodeOption, config_files, out, settings_of
+from xinyu.storage.migrations import SchemaState
+from xinyu.telemetry.logs import configure_logs
+
+commands = typer.Typer(help="Check and show the configuration.")
+key_commands = typer.Typer(help="Keys of the server.")
+
+
+@commands.command()
+def check(config: ConfigOption = None, node: NodeOption = None) -> None:
+    """Find mistakes without starting: values, roles, secrets, keys, ports, storage and its schemas."""
+    settings = settings_of(config, node)
+    configure_logs("error", "console", "xinyu", settings.node)
+    findings = asyncio.run(checked(settings))
+    for finding in findings:
+        colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
+        out.print(f"[{colour}]{finding.level:8}[/]", end="")
+        out.print(" ".join(finding.text.split()), markup=False)
+    errors = sum(finding.level == "error" for finding in findings)
+    files = ", ".join(map(str, config_files(config))) or "the environment alone"
+    if errors:
+        raise ConfigError(f"{files}: this configuration cannot work, see the {errors} error(s) above")
+    out.print(f"{files}: this configuration works", markup=False)
+
+
+@commands.command()
+def show(config: ConfigOption = None, node: NodeOption = None) -> None:
+    """Print the settings in force, from files, environment and defaults; secrets are masked."""
+    out.print(as_yaml(shown(settings_of(config, node))), end="", markup=False)
+
+
+@commands.command()
+def defaults() -> None:
+    """Print a configuration file with every setting, its default and what it is."""
+    out.print(defaults_yaml(), end="", markup=False)
+
+
+@key_commands.command()
+def public(config: ConfigOption = None, node: NodeOption = None) -> None:
+    """Print the RSA public key in PEM: VITE_RSA_PUBLIC_KEY of the web clients' build."""
+    out.print(public_key_pem(settings_of(config, node)), end="", markup=False)
+
+
+def migrate(config: ConfigOption = None, node: NodeOption = None) -> None:
+    """Bring the schemas of all hosted roles up to date. Stop the server first."""
+    settings = settings_of(config, node)
+    configure_logs("warning", "console", "xinyu", settings.node)
+
+    async def upgraded() -> list[SchemaState]:
+        process = Process(settings)
+        try:
+            return await process.open_storage(migrate=True)
+        finally:
+            await process.close_storage()
+
+    for state in asyncio.run(upgraded()):
+        out.print(f"{state.domain}: at {state.current}", markup=False)

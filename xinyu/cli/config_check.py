@@ -1,0 +1,139 @@
+"""What `xinyu config check` looks at. Nothing is started, made or changed."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from xinyu.app.databases import Databases
+from xinyu.app.secrets import password_key, private_key_path, with_secrets
+from xinyu.app.settings import ConfigError, Settings, stray_variables
+from xinyu.app.shape import check_shape, histories_of, roles_of
+from xinyu.cli.options import OWN_VARIABLES
+from xinyu.cli.server import running_node
+from xinyu.kernel.errors import XinyuError
+from xinyu.storage.migrations import History, SchemaState, read_state
+from xinyu.storage.sql import Database, SqliteDatabase
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; level is ok, warning or error."""
+
+    level: str
+    text: str
+
+
+async def checked(settings: Settings) -> list[Finding]:
+    """Everything found, in order."""
+    try:
+        check_shape(settings)
+    except ConfigError as error:
+        return [Finding("error", str(error))]
+    roles = roles_of(settings)
+    findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_data_dir(settings)]
+    findings += [*_secrets(settings, roles), *_ports(settings, roles)]
+    findings += await _storage(settings, roles)
+    return findings
+
+
+def _variables() -> Iterator[Finding]:
+    for name in stray_variables(dict(os.environ), OWN_VARIABLES):
+        yield Finding("warning", f"environment: {name} names no setting and has no effect")
+
+
+def _data_dir(settings: Settings) -> Iterator[Finding]:
+    folder = settings.data_dir.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        yield Finding("error", f"data_dir: {there} is no folder")
+    elif not os.access(there, os.W_OK | os.X_OK):
+        yield Finding("error", f"data_dir: {there} cannot be written to")
+    else:
+        yield Finding("ok", f"data_dir: {folder}" + ("" if folder.exists() else " (will be made)"))
+
+
+def _secrets(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
+    folder = settings.data_dir / "secrets"
+    missing = [name for name in ("jwt_secret", "admin_secret") if not getattr(settings.auth, name)]
+    to_make = [name for name in missing if settings.embedded and not (folder / name).exists()]
+    try:
+        if to_make:
+            yield Finding("ok", f"auth: {', '.join(to_make)} will be made in {folder}")
+        else:
+            with_secrets(settings)
+            yield Finding("ok", "auth: secrets are there")
+    except ConfigError as error:
+        yield Finding("error", str(error))
+    if "user" not in roles:
+        return
+    path = private_key_path(settings)
+    if settings.embedded and not path.exists():
+        yield Finding("ok", f"user.rsa_private_key_path: {path} will be made")
+        return
+    try:
+        password_key(settings)
+        yield Finding("ok", f"user.rsa_private_key_path: {path}")
+    except ConfigError as error:
+        yield Finding("error", str(error))
+
+
+def _ports(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
+    node = running_node(settings)
+    if node is not None:
+        yield Finding("ok", f"ports: not looked at, this server is running (process {node.pid})")
+        return
+    gateway = settings.gateway
+    wanted = [("admin_port", settings.admin_host, settings.admin_port)]
+    if "gateway_http" in roles:
+        wanted.append(("gateway.http_port", gateway.http_host, gateway.http_port))
+    if "gateway_ws" in roles and (gateway.ws_port != gateway.http_port or not gateway.ws_port):
+        wanted.append(("gateway.ws_port", gateway.ws_host, gateway.ws_port))
+    for setting, host, port in wanted:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                yield Finding("warning", f"{setting}: {host}:{port} cannot be taken now ({error.strerror or error})")
+            else:
+                yield Finding("ok", f"{setting}: {host}:{port} is free" if port else f"{setting}: any free port")
+
+
+async def _storage(settings: Settings, roles: tuple[str, ...]) -> list[Finding]:
+    databases = Databases(settings)
+    findings: list[Finding] = []
+    wanted: dict[Database, list[History]] = {}
+    for role, history in histories_of(roles):
+        try:
+            wanted.setdefault(databases.of_role(role), []).append(history)
+        except ConfigError as error:
+            findings.append(Finding("error", f"{role}: {error}"))
+    for database, histories in wanted.items():
+        if isinstance(database, SqliteDatabase) and not database.path.exists():
+            findings.append(_missing_file(database.path, settings.embedded))
+            continue
+        try:
+            await database.start()
+            findings += [_schema(await read_state(database, history), settings.embedded) for history in histories]
+        except XinyuError as error:
+            findings.append(Finding("error", f"storage: {error.message} {error.details.get('details', '')}"))
+        finally:
+            await database.stop()
+    return findings
+
+
+def _schema(found: SchemaState, embedded: bool) -> Finding:
+    at = f"{found.domain}: schema at {found.current or 'nothing'}"
+    if not found.behind:
+        return Finding("ok", at)
+    level, how = ("ok", "the start brings it") if embedded else ("error", "`xinyu migrate` brings it")
+    return Finding(level, f"{at}; {how} to {found.head}")
+
+
+def _missing_file(path: Path, embedded: bool) -> Finding:
+    if embedded:
+        return Finding("ok", f"storage: {path} will be made")
+    return Finding("error", f"storage: there is no {path}; `xinyu migrate` makes it")

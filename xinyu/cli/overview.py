@@ -1,0 +1,41 @@
+"""`xinyu roles` and `xinyu routes`: what there is, without a server."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from xinyu.app.roles import ROLES
+from xinyu.app.shape import needs_of
+from xinyu.cli.options import out
+from xinyu.gateway.http.call import RawRoute
+from xinyu.gateway.routes import EVENTS, ROUTES
+
+WIDE = 1000
+
+
+def roles() -> None:
+    """List the roles: what each serves and which ports of others it needs."""
+    table = Table("role", "is", "serves", "needs", box=None, header_style="bold", pad_edge=False)
+    for name, spec in ROLES.items():
+        doors = {"http": "REST", "ws": "WebSocket"}
+        serves = [*(doors[listener] for listener in spec.listeners), *(port.__name__ for port in spec.ports)]
+        table.add_row(name, spec.text, ", ".join(serves), ", ".join(sorted(port.__name__ for port in needs_of(name))))
+    _print(table)
+
+
+def routes() -> None:
+    """List all REST routes and the events that clients send over WebSocket."""
+    table = Table("method", "route", "who may call", box=None, header_style="bold", pad_edge=False)
+    for route in sorted(ROUTES, key=lambda route: route.path):
+        methods = route.methods if isinstance(route, RawRoute) else ("POST",)
+        table.add_row(",".join(methods), escape(route.path), "with a token" if route.auth else "anybody")
+    for name, event in sorted(EVENTS.items()):
+        table.add_row("event", escape(name), "a session" + (", also without id" if event.legacy else ""))
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Tables are folded to a terminal's width, but not when they go into a file or pipe."""
+    (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(table, soft_wrap=False)
