@@ -25,7 +25,6 @@ class Placement:
         self._factories: dict[type[Port], Callable[[], Port]] = {}
         self._served: dict[type[Port], Port] = {}
         self._stubs: dict[type[Port], Port] = {}
-        self._observers: dict[tuple[str, str], Callable[[float], None]] = {}
 
     def serve(self, port: type[Port], factory: Callable[[], Port]) -> None:
         """Serve `port` here; `factory` makes the service, once, when it is first needed."""
@@ -49,12 +48,6 @@ class Placement:
         """What callers hold."""
         stub = self._stubs.get(port)
         if stub is None:
-            stub = self._stubs[port] = make_stub(port, LocalTransport(lambda: self.service(port), self._observe))
+            stub = self._stubs[port] = make_stub(port, LocalTransport(lambda: self.service(port), self._metrics.calls.observe))
         assert isinstance(stub, port)
         return stub
-
-    def _observe(self, method: str, outcome: str, seconds: float) -> None:
-        observe = self._observers.get((method, outcome))
-        if observe is None:  # looking a label up costs more than observing
-            observe = self._observers[method, outcome] = self._metrics.calls.labels(method, outcome).observe
-        observe(seconds)

@@ -5,9 +5,8 @@ It comes in with a request (`X-Trace-ID`, a frame's `trace_id`) or is made at th
 
 from __future__ import annotations
 
+import random
 from contextvars import ContextVar
-
-from xinyu.kernel.ids import new_hex_id
 
 _TRACE: ContextVar[str] = ContextVar("xinyu_trace_id", default="")
 _ACCEPTED = frozenset("0123456789abcdefABCDEF-")
@@ -20,6 +19,9 @@ def current_trace_id() -> str:
 
 def begin_trace(offered: str | None = None) -> str:
     """Adopt the caller's trace id when it is a plausible one (at most 64 hex digits or dashes), else make one."""
-    trace_id = offered if offered and len(offered) <= 64 and _ACCEPTED.issuperset(offered) else new_hex_id()
+    if offered and len(offered) <= 64 and _ACCEPTED.issuperset(offered):
+        trace_id = offered
+    else:
+        trace_id = f"{random.getrandbits(128):032x}"  # no secret, and made for every frame
     _TRACE.set(trace_id)
     return trace_id

@@ -86,7 +86,7 @@ class RestApplication:
             response = await self._guarded(run(request), route.path, seconds_allowed)
             response.headers["X-Trace-ID"] = trace_id
             seconds = time.perf_counter() - begin
-            self._metrics.requests.labels(route.path, str(response.status_code)).observe(seconds)
+            self._metrics.requests.observe(route.path, str(response.status_code), seconds)
             return response
 
         return endpoint

@@ -9,7 +9,9 @@ from typing import Any
 import msgspec
 
 from xinyu.gateway.http.errors import STATUS_OF, ErrorTexts
+from xinyu.gateway.present.message import MessageRecord
 from xinyu.gateway.services import GatewayServices
+from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.event import Event, EventCall
 from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
 from xinyu.gateway.ws.hub import Connection
@@ -19,6 +21,9 @@ from xinyu.telemetry.trace import begin_trace
 
 log = get_logger(__name__)
 RETRY_MS = 200
+SEND_EVENT = "message.send"
+SWEEP_SECONDS = 0.5
+"""How late the end of an overdue request may be noticed."""
 
 
 class UnknownEvent(XinyuError):
@@ -36,15 +41,19 @@ class Requests:
         events: Mapping[str, Event],
         services: GatewayServices,
         texts: ErrorTexts,
+        deliverer: SocketDeliverer,
         max_in_flight: int,
         timeout_seconds: float,
     ) -> None:
         self._events = events
         self._services = services
         self._texts = texts
+        self._deliverer = deliverer
         self._max_in_flight = max_in_flight
         self._timeout = timeout_seconds
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], float] = {}
+        self._overdue: set[asyncio.Task[None]] = set()
+        self._sweep: asyncio.TimerHandle | None = None
 
     def begin(self, connection: Connection, frame: ClientFrame) -> None:
         """Take a frame that is no ping and no ack. Without an id, only legacy events mean anything."""
@@ -61,35 +70,53 @@ class Requests:
                 self._refuse(connection, frame.id, Overloaded(retry_after_ms=RETRY_MS))
             return
         session.in_flight += 1
-        task = asyncio.get_running_loop().create_task(self._answer(connection, frame, event))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(self._answer(connection, frame, event))
+        self._running[task] = loop.time() + self._timeout
+        task.add_done_callback(self._forget)
+        if self._sweep is None:
+            self._sweep = loop.call_later(SWEEP_SECONDS, self._end_overdue)
 
     async def drained(self) -> None:
         """Return when nothing runs."""
         while self._running:
             await asyncio.sleep(0.01)
 
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        self._overdue.discard(task)
+
+    def _end_overdue(self) -> None:
+        """One timer for all requests: a timer of its own would cost each more than the rest of its way in."""
+        loop = asyncio.get_running_loop()
+        for task, ends_at in self._running.items():
+            if ends_at <= loop.time():
+                self._overdue.add(task)
+                task.cancel()
+        self._sweep = loop.call_later(SWEEP_SECONDS, self._end_overdue) if self._running else None
+
     async def _answer(self, connection: Connection, frame: ClientFrame, event: Event) -> None:
         session = connection.session
         begin_trace(frame.trace_id)
         try:
-            async with asyncio.timeout(self._timeout):
-                call: EventCall[Any] = EventCall(
-                    payload=_payload(frame, event.payload),
-                    caller=session.caller,
-                    session_id=session.session_id,
-                    device_id=session.device_id,
-                    services=self._services,
-                )
-                result = await event.handler(call)
-            if frame.id is not None:
-                connection.put(reply_frame(frame.id, result))
+            call: EventCall[Any] = EventCall(
+                payload=_payload(frame, event.payload),
+                caller=session.caller,
+                session_id=session.session_id,
+                device_id=session.device_id,
+                services=self._services,
+            )
+            result = await event.handler(call)
+            if frame.id is not None and connection.put(reply_frame(frame.id, result)):
+                if frame.event == SEND_EVENT and isinstance(result, MessageRecord) and result.sequence:
+                    self._deliverer.replied(connection, result.talk_id, result.sequence)
         except XinyuError as error:
             if error.category is Category.INTERNAL:
                 log.exception("a request failed; the stack below says where", event_name=frame.event)
             self._refuse(connection, frame.id, error)
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if asyncio.current_task() not in self._overdue:
+                raise
             self._refuse(connection, frame.id, DeadlineExceeded())
         except Exception:
             log.exception("a request failed; the stack below says where", event_name=frame.event)

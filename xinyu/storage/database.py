@@ -1,0 +1,80 @@
+"""What the stores know of a database; its engines are in sql_sqlite.py and sql_mysql.py."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, exc
+
+from xinyu.storage.errors import CommitUnknown, StorageUnavailable, UniqueViolation
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+DEADLOCK_CODES = frozenset({1205, 1213})
+"""MySQL: the wait for a lock was too long, or it would have been for ever; the transaction was rolled back."""
+
+
+class Database(abc.ABC):
+    """One schema on one engine."""
+
+    dialect: str
+
+    @abc.abstractmethod
+    async def start(self) -> None:
+        """Open the engine. Raises StorageUnavailable naming the address."""
+
+    @abc.abstractmethod
+    async def stop(self) -> None:
+        """Finish what runs, close all connections."""
+
+    @abc.abstractmethod
+    async def read(self, work: Work[T]) -> T:
+        """Run `work` on a consistent view of committed data. It must change nothing.
+
+        Raises StorageUnavailable."""
+
+    @abc.abstractmethod
+    async def write(self, work: Work[T]) -> T:
+        """Run `work` in one transaction: committed when this returns, rolled back when `work` raises.
+
+        `work` may run again after a deadlock, so it must have no effect outside its connection.
+        Raises StorageUnavailable (nothing was changed), CommitUnknown, UniqueViolation. Cancelling the caller does not
+        stop a transaction that has begun."""
+
+    async def ping(self) -> None:
+        """Raise StorageUnavailable unless a trivial query works."""
+        await self.read(lambda connection: connection.execute(sa.text("SELECT 1")).scalar())
+
+
+def translated(error: exc.SQLAlchemyError) -> Exception:
+    """The storage error for a driver's error."""
+    if isinstance(error, exc.IntegrityError):
+        return UniqueViolation()
+    if isinstance(error, exc.OperationalError | exc.InterfaceError | exc.TimeoutError):
+        return StorageUnavailable(details=str(getattr(error, "orig", None) or error)[:200])
+    return error
+
+
+def is_deadlock(error: BaseException) -> bool:
+    origin = getattr(error, "orig", None)
+    arguments: tuple[object, ...] = getattr(origin, "args", ())
+    return bool(arguments) and arguments[0] in DEADLOCK_CODES
+
+
+def in_transaction(connection: Connection, work: Work[T]) -> T:
+    """Begin, run, commit; roll back on any error. A failing COMMIT is told apart from a failing statement."""
+    transaction = connection.begin()
+    try:
+        result = work(connection)
+    except BaseException:
+        transaction.rollback()
+        raise
+    try:
+        transaction.commit()
+    except exc.DBAPIError as error:
+        connection.invalidate(error)
+        raise CommitUnknown() from error
+    return result

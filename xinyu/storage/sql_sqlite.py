@@ -1,0 +1,183 @@
+"""SQLite: one writer thread for all stores, reader threads apart; or everything inline on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, event, exc
+from sqlalchemy.pool import QueuePool, StaticPool
+
+from xinyu.storage.database import Database, T, Work, in_transaction, translated
+from xinyu.storage.errors import StorageUnavailable
+from xinyu.telemetry.logs import get_logger
+
+log = get_logger(__name__)
+CHECKPOINT_SECONDS = 1.0
+LONG_LOG_PAGES = 50_000
+"""A write-ahead log of this many pages (200 MB) is begun anew on the writer's time."""
+INLINE_CHECKPOINT_PAGES = 1000
+
+
+def _sqlite_engine(path: Path, readonly: bool, inline: bool) -> sa.Engine:
+    engine = sa.create_engine(
+        f"sqlite:///{path}",
+        connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None},
+        poolclass=StaticPool if inline or not readonly else QueuePool,
+    )
+    begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: object) -> None:
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            f"wal_autocheckpoint={INLINE_CHECKPOINT_PAGES if inline else 0}",
+            "temp_store=MEMORY",
+            "cache_size=-65536" if not readonly else "cache_size=-16384",
+            "mmap_size=268435456",
+            "query_only=1" if readonly else "query_only=0",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+class SqliteDatabase(Database):
+    """One file, one writer."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path, readers: int = 2, slow_ms: int = 500) -> None:
+        self.path = path
+        self._slow_seconds = slow_ms / 1000
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sqlite-reader")
+        self._write_engine = _sqlite_engine(path, readonly=False, inline=False)
+        self._read_engine = _sqlite_engine(path, readonly=True, inline=False)
+        self._write_connection: Connection | None = None
+        self._checkpoints = ThreadPoolExecutor(1, thread_name_prefix="sqlite-checkpoint")
+        self._checkpointing: asyncio.Task[None] | None = None
+        self._written = False
+
+    async def start(self) -> None:
+        def connect() -> Connection:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self._write_engine.connect()
+
+        try:
+            self._write_connection = await asyncio.get_running_loop().run_in_executor(self._writer, connect)
+        except (exc.SQLAlchemyError, OSError) as error:
+            raise StorageUnavailable(f"cannot open {self.path}: {error}") from error
+        if self._checkpointing is None:
+            self._checkpointing = asyncio.create_task(self._checkpoint())
+
+    async def stop(self) -> None:
+        if self._checkpointing is not None:
+            self._checkpointing.cancel()
+            await asyncio.wait([self._checkpointing])
+            self._checkpointing = None
+
+        def close() -> None:
+            if self._write_connection is not None:
+                self._write_connection.close()
+                self._write_connection = None
+            self._read_engine.dispose()
+            self._write_engine.dispose()
+
+        await asyncio.get_running_loop().run_in_executor(self._writer, close)
+        for executor in (self._writer, self._readers, self._checkpoints):
+            executor.shutdown()
+
+    async def read(self, work: Work[T]) -> T:
+        def run() -> T:
+            with self._read_engine.connect() as connection:
+                return work(connection)
+
+        return await self._on(self._readers, run)
+
+    async def write(self, work: Work[T]) -> T:
+        def run() -> T:
+            if self._write_connection is None:
+                raise StorageUnavailable("the database is not open")
+            self._written = True
+            begin = time.perf_counter()
+            result = in_transaction(self._write_connection, work)
+            if time.perf_counter() - begin > self._slow_seconds:
+                log.warning("slow transaction; is the disk busy?", seconds=round(time.perf_counter() - begin, 3))
+            return result
+
+        return await self._on(self._writer, run)
+
+    async def _on(self, executor: ThreadPoolExecutor, run: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(executor, run)
+        except exc.SQLAlchemyError as error:
+            raise translated(error) from error
+        except RuntimeError as error:  # the executor was shut down
+            raise StorageUnavailable("the database is closed") from error
+
+    async def _checkpoint(self) -> None:
+        """Move the write-ahead log into the file on a thread of its own, so that no commit waits for it."""
+        loop = asyncio.get_running_loop()
+
+        def passive() -> int:
+            with contextlib.closing(sqlite3.connect(self.path, timeout=0.1)) as connection:
+                return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
+
+        def restart() -> None:
+            if self._write_connection is not None:
+                driver = self._write_connection.connection.driver_connection
+                assert isinstance(driver, sqlite3.Connection)
+                driver.execute("PRAGMA wal_checkpoint(RESTART)")
+
+        while True:
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            if not self._written:
+                continue
+            self._written = False
+            try:
+                if await loop.run_in_executor(self._checkpoints, passive) > LONG_LOG_PAGES:
+                    await loop.run_in_executor(self._writer, restart)
+            except sqlite3.Error as error:
+                log.warning("a checkpoint failed and is tried again; is the disk full?", error=repr(error))
+
+
+class InlineSqliteDatabase(Database):
+    """SQLite on the event loop: no threads, so every run of a simulation is the same."""
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._engine = _sqlite_engine(path, readonly=False, inline=True)
+
+    async def start(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+
+    async def stop(self) -> None:
+        self._engine.dispose()
+
+    async def read(self, work: Work[T]) -> T:
+        return self._run(work)
+
+    async def write(self, work: Work[T]) -> T:
+        return self._run(work)
+
+    def _run(self, work: Work[T]) -> T:
+        try:
+            with self._engine.connect() as connection:
+                return in_transaction(connection, work)
+        except exc.SQLAlchemyError as error:
+            raise translated(error) from error
