@@ -29,13 +29,15 @@ from xinyu.media.errors import EmoticonNotFound, UploadNotFound
 from xinyu.media.port import EmoticonPort, MediaPort
 from xinyu.media.types import BlobKey, Emoticon, MediaObject
 from xinyu.media.types import Kind as MediaKind
+from xinyu.message.addressing import Conversations
 from xinyu.message.appender import Appender
 from xinyu.message.conversations import ConversationService
 from xinyu.message.devices import DeviceService
 from xinyu.message.effects import EffectService
 from xinyu.message.files import FileEnricher
 from xinyu.message.pusher import Pusher
-from xinyu.message.service import Conversations, MessageService
+from xinyu.message.sending import Sender
+from xinyu.message.service import MessageService
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store_sql.devices import DeviceStoreSql
 from xinyu.message.store_sql.effects import EffectStoreSql
@@ -88,7 +90,8 @@ class TalkWorld:
         self.presence = PresenceService(MemoryPresenceStore(), clock, 30.0)
         files = FileEnricher(port_of(MediaPort, get_by_upload=self._get_by_upload))
         self.effects = EffectService(EffectStoreSql(database), self.pusher, clock)
-        self.messages = MessageService(log, devices, conversations, self.appender, self.pusher, clock, settings, files)
+        sender = Sender(log, conversations, self.appender, files, clock, settings)
+        self.messages = MessageService(log, devices, conversations, sender, self.pusher, clock, settings)
         self.ports: Ports = ports_of(
             messages=self.messages,
             conversations=ConversationService(

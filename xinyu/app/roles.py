@@ -84,7 +84,7 @@ ROLES: dict[str, RoleSpec] = {
             CompletionPort: "pusher",
         },
         runs=("appender", "pusher", "outbox_run"),
-        readings=("appender", "outbox_run"),
+        readings=("appender", "pusher", "outbox_run"),
         drains=("appender",),
         domain="message",
     ),

@@ -51,7 +51,6 @@ ERRORS: dict[str, str] = {
     "message.not_a_member": "你不在该会话中",
     "message.muted": "你已被禁言，暂时不能发送消息",
     "message.dismissed": "该群已解散",
-    "message.no_conversation": "会话不存在",
     "message.self": "不能与自己创建单聊会话",
     "message.not_found": "消息加载失败",
     "message.not_yours": "无权限撤回",

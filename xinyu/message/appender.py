@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.errors import Category, XinyuError
 from xinyu.kernel.ids import ConversationId
-from xinyu.message.errors import QueueFull
+from xinyu.message.errors import AppenderStopped, ConversationBusy, QueueFull
 from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Append, Appended, Busy, LogStore, Membership, NotAccepted, Outcome, Refused, Repeated
@@ -24,7 +24,11 @@ from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
+COMMIT_UNKNOWN = "storage.commit_unknown"
+"""The code of the error that a store raises when a COMMIT may or may not have happened."""
 BUSY_PAUSE_SECONDS = 0.002
+BUSY_SECONDS = 5.0
+"""How long a message waits for a conversation that other transactions hold."""
 RETRY_MS = 1000
 Settled = Appended | Repeated | NotAccepted
 
@@ -33,6 +37,7 @@ Settled = Appended | Repeated | NotAccepted
 class _Waiting:
     item: Append
     outcome: asyncio.Future[Settled]
+    busy_since: float | None = None
 
 
 @dataclass(slots=True)
@@ -69,7 +74,7 @@ class Appender:
 
     async def append(self, item: Append) -> Settled:
         """Store one message. Raises what refused it, QueueFull, StorageUnavailable. When the caller is cancelled the
-        message may still be stored; its retry gets the receipt."""
+        message may still be stored; its retry gets the receipt. Raises ConversationBusy, AppenderStopped as well."""
         if self._queued >= self._queue_size:
             raise QueueFull(retry_after_ms=RETRY_MS)
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
@@ -109,45 +114,67 @@ class Appender:
                 await lane.wake.wait()
             batch = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_size))]
             self._queued -= len(batch)
-            busy = await self._store_batch(batch)
+            try:
+                busy = self._still_patient(await self._store_batch(batch))
+            except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
+                _fail(batch, AppenderStopped())
+                raise
             if busy:
                 self._queued += len(busy)
                 lane.queue.extendleft(reversed(busy))
                 await self._clock.sleep(BUSY_PAUSE_SECONDS)
 
-    async def _store_batch(self, batch: list[_Waiting]) -> list[_Waiting]:
+    async def _store_batch(self, batch: list[_Waiting], second_look: bool = False) -> list[_Waiting]:
         """One transaction; the items whose conversation was locked by others come back."""
         delivered = self._pusher.take_delivered()
+        known = {} if second_look else self._known
         try:
-            result = await self._store.append([w.item for w in batch], self._known, delivered, self._clock.now_ms())
+            result = await self._store.append([w.item for w in batch], known, delivered, self._clock.now_ms())
         except Exception as error:
             self._pusher.give_back_delivered(delivered)
-            return await self._after_failure(batch, error)
+            return await self._after_failure(batch, error, second_look)
+        except BaseException:
+            self._pusher.give_back_delivered(delivered)
+            raise
         self.counts.batches += 1
         self._known.update(result.memberships)
         self._settle(batch, result.outcomes)
         return [waiting for waiting, outcome in zip(batch, result.outcomes, strict=True) if isinstance(outcome, Busy)]
 
-    async def _after_failure(self, batch: list[_Waiting], error: Exception) -> list[_Waiting]:
-        """Bisect: a batch that failed is run again in halves, so that a bad item answers alone. A single item is run
-        once more, for after an ambiguous COMMIT only a second look tells whether it was stored."""
-        if len(batch) > 1:
-            self.counts.bisected += 1
-            middle = len(batch) // 2
-            return await self._store_batch(batch[:middle]) + await self._store_batch(batch[middle:])
-        waiting = batch[0]
-        try:
-            result = await self._store.append([waiting.item], {}, [], self._clock.now_ms())
-        except Exception as second:
-            if not isinstance(second, XinyuError):
-                log.exception("a message could not be stored; see the stack", msg_id=waiting.item.msg_id)
-            self.counts.failed += 1
-            if not waiting.outcome.done():
-                waiting.outcome.set_exception(second)
+    async def _after_failure(self, batch: list[_Waiting], error: Exception, second_look: bool) -> list[_Waiting]:
+        """After an ambiguous COMMIT, or a clash of ids with another node, only a second look tells what is stored.
+        While the database is away nobody waits for more than one try. Anything else is bisected, so that a bad item
+        answers alone."""
+        category = error.category if isinstance(error, XinyuError) else Category.INTERNAL
+        ambiguous = category is Category.CONFLICT or (isinstance(error, XinyuError) and error.code == COMMIT_UNKNOWN)
+        if ambiguous and not second_look:
+            return await self._store_batch(batch, second_look=True)
+        if len(batch) == 1 or category is Category.UNAVAILABLE:
+            if category is Category.INTERNAL:
+                log.error("a message could not be stored", msg_id=batch[0].item.msg_id, exc_info=error)
+            self.counts.failed += len(batch)
+            _fail(batch, error)
             return []
-        log.info("a message was stored at the second attempt", msg_id=waiting.item.msg_id, first=repr(error))
-        self._settle(batch, result.outcomes)
-        return batch if isinstance(result.outcomes[0], Busy) else []
+        self.counts.bisected += 1
+        middle = len(batch) // 2
+        return [
+            *await self._store_batch(batch[:middle], second_look),
+            *await self._store_batch(batch[middle:], second_look),
+        ]
+
+    def _still_patient(self, busy: list[_Waiting]) -> list[_Waiting]:
+        """Those that wait on for a conversation which others hold; the rest are told."""
+        now = self._clock.monotonic()
+        patient = []
+        for waiting in busy:
+            if waiting.busy_since is None:
+                waiting.busy_since = now
+            if now - waiting.busy_since < BUSY_SECONDS:
+                patient.append(waiting)
+            else:
+                self.counts.failed += 1
+                _fail([waiting], ConversationBusy(retry_after_ms=RETRY_MS))
+        return patient
 
     def _settle(self, batch: Sequence[_Waiting], outcomes: Sequence[Outcome]) -> None:
         appended: list[Appended] = []
@@ -168,3 +195,9 @@ class Appender:
                 waiting.outcome.set_result(outcome)
         if appended:
             self._pusher.push(appended)
+
+
+def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+    for waiting in batch:
+        if not waiting.outcome.done():
+            waiting.outcome.set_exception(error)

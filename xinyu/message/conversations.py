@@ -10,15 +10,16 @@ from xinyu.delivery.port import DeliveryPort
 from xinyu.delivery.types import Signal
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId, new_msg_id
-from xinyu.message.errors import ConversationNotFound, NotAMember, SelfConversation
+from xinyu.message.addressing import Conversations, clamped, is_possible
+from xinyu.message.errors import NotAMember, SelfConversation
 from xinyu.message.port import ConversationPort
 from xinyu.message.pusher import Pusher
-from xinyu.message.service import Conversations
 from xinyu.message.store import DeviceStore, ListStore
 from xinyu.message.types import ConversationView, Kind, Ref, parties_of
 from xinyu.presence.port import PresencePort
 
 Mark = tuple[UserId, ConversationId]
+MARKS_PER_TRANSACTION = 200
 _encode = msgspec.json.Encoder().encode
 
 
@@ -33,7 +34,7 @@ class ReadMarks:
         self._worker: asyncio.Task[None] | None = None
 
     async def mark(self, user_id: UserId, conversation_id: ConversationId, seq: int | None) -> tuple[int, int, bool]:
-        """Move a read cursor: (read_seq, unread left, whether it moved)."""
+        """Move a read cursor: (read_seq, unread left, whether it moved). Raises NotAMember, StorageUnavailable."""
         key = (user_id, conversation_id)
         waiting = self._waiting.get(key)
         if waiting is None:
@@ -47,16 +48,19 @@ class ReadMarks:
 
     async def _work(self) -> None:
         while self._waiting:
-            batch, self._waiting = self._waiting, {}
+            batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:MARKS_PER_TRANSACTION]}
+            results: dict[Mark, tuple[int, int, bool]] = {}
+            failure: Exception = NotAMember()
             try:
                 results = await self._lists.mark_read({key: seq for key, (seq, _) in batch.items()})
             except Exception as error:
-                for _, future in batch.values():
-                    future.set_exception(error)
-                    future.exception()  # the caller may have left
-            else:
-                for key, (_, future) in batch.items():
+                failure = error
+            for key, (_, future) in batch.items():
+                if key in results:
                     future.set_result(results[key])
+                else:
+                    future.set_exception(failure)
+                    future.exception()  # the caller may have left
 
 
 class ConversationService(ConversationPort):
@@ -97,6 +101,8 @@ class ConversationService(ConversationPort):
     async def open(self, user_id: UserId, ref: Ref) -> ConversationView:
         if ref.kind is Kind.SELF or (ref.kind is Kind.PRIVATE and ref.target_id == user_id):
             raise SelfConversation()
+        if not is_possible(ref):
+            raise NotAMember()
         id_ = await self._lists.open(user_id, ref.kind, parties_of(ref, user_id), self._clock.now_ms())
         views = await self._lists.list_views(user_id, id_, None)
         if not views:
@@ -113,11 +119,8 @@ class ConversationService(ConversationPort):
         await self._set(user_id, ref, muted=muted)
 
     async def mark_read(self, user_id: UserId, ref: Ref, seq: int | None = None) -> int:
-        id_ = await self._need(user_id, ref)
-        try:
-            read_seq, unread, moved = await self._marks.mark(user_id, id_, seq)
-        except ConversationNotFound:
-            raise NotAMember() from None
+        id_ = await self._conversations.get(user_id, ref)
+        read_seq, unread, moved = await self._marks.mark(user_id, id_, None if seq is None else clamped(seq))
         if moved:
             recipients = [user_id]
             if ref.kind is Kind.PRIVATE:
@@ -126,13 +129,17 @@ class ConversationService(ConversationPort):
         return unread
 
     async def find_ids(self, user_id: UserId, refs: list[Ref]) -> list[ConversationId | None]:
-        return await self._lists.find_ids(user_id, refs)
+        known = [ref for ref in refs if is_possible(ref)]
+        found = dict(zip(known, await self._lists.find_ids(user_id, known), strict=True))
+        return [found.get(ref) for ref in refs]
 
     async def list_muted(self, user_id: UserId, refs: list[Ref]) -> list[bool]:
-        return await self._lists.list_muted(user_id, refs)
+        known = [ref for ref in refs if is_possible(ref)]
+        found = dict(zip(known, await self._lists.list_muted(user_id, known), strict=True))
+        return [found.get(ref, False) for ref in refs]
 
     async def signal_typing(self, user_id: UserId, ref: Ref) -> None:
-        id_ = await self._need(user_id, ref)
+        id_ = await self._conversations.get(user_id, ref)
         membership = await self._lists.list_members(id_)
         if membership is None or user_id not in membership.recipients:
             raise NotAMember()
@@ -159,15 +166,9 @@ class ConversationService(ConversationPort):
         muted: bool | None = None,
         hidden: bool | None = None,
     ) -> None:
-        id_ = await self._need(user_id, ref)
+        id_ = await self._conversations.get(user_id, ref)
         appended = await self._lists.set_view(
             user_id, id_, pinned=pinned, muted=muted, hidden=hidden, notice=new_msg_id(), now_ms=self._clock.now_ms()
         )
         if appended:
             self._pusher.push(appended)
-
-    async def _need(self, user_id: UserId, ref: Ref) -> ConversationId:
-        id_ = await self._conversations.find(user_id, ref)
-        if id_ is None:
-            raise NotAMember()
-        return id_

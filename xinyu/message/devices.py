@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.ids import DeviceId, UserId
+from xinyu.kernel.ids import MAX_JSON_INT, DeviceId, UserId
+from xinyu.message.addressing import clamped
 from xinyu.message.port import DevicePort
 from xinyu.message.store import DeviceStore
 from xinyu.message.types import DeviceCursor, DeviceState
@@ -23,7 +26,8 @@ class DeviceService(DevicePort):
 
     async def move_cursors(self, cursors: list[DeviceCursor]) -> None:
         for start in range(0, len(cursors), CURSORS_PER_TRANSACTION):
-            await self._store.move_cursors(cursors[start : start + CURSORS_PER_TRANSACTION])
+            part = [c for c in cursors[start : start + CURSORS_PER_TRANSACTION] if c.conversation_id <= MAX_JSON_INT]
+            await self._store.move_cursors([msgspec.structs.replace(c, seq=clamped(c.seq)) for c in part])
 
     async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
         await self._store.set_caught_up(user_id, device_id)

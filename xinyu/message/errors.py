@@ -30,13 +30,6 @@ class ConversationClosed(MessageError):
     code = "message.dismissed"
 
 
-class ConversationNotFound(MessageError):
-    """There is no such conversation."""
-
-    category = Category.NOT_FOUND
-    code = "message.no_conversation"
-
-
 class SelfConversation(MessageError):
     """You cannot talk to yourself."""
 
@@ -112,6 +105,20 @@ class RecallTooLate(MessageError):
 
     category = Category.PRECONDITION
     code = "message.recall_too_late"
+
+
+class ConversationBusy(MessageError):
+    """The conversation is locked by another transaction for too long; nothing was stored, try again."""
+
+    category = Category.UNAVAILABLE
+    code = "message.busy"
+
+
+class AppenderStopped(MessageError):
+    """The server stopped storing messages; this one may or may not have been stored."""
+
+    category = Category.UNAVAILABLE
+    code = "message.stopped"
 
 
 class QueueFull(MessageError):

@@ -13,6 +13,7 @@ from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.message.store import Appended, OutboxKey, OutboxStore
 from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 IDLE_FLUSH_SECONDS = 1.0
@@ -23,16 +24,22 @@ _encode = msgspec.json.Encoder().encode
 class Pusher(CompletionPort):
     """Dispatches after the commit, off the sender's wait. What cannot be dispatched now stays in the outbox."""
 
-    def __init__(self, delivery: DeliveryPort, outbox: OutboxStore, clock: Clock) -> None:
+    def __init__(self, delivery: DeliveryPort, outbox: OutboxStore, clock: Clock, limit: int = 20_000) -> None:
+        """`limit`: entries that wait here for delivery to take them."""
         self._delivery = delivery
         self._outbox = outbox
         self._clock = clock
         self._delivered: list[OutboxKey] = []
         self._waiting: list[Push] = []
+        self._limit = limit
+        self._left = 0
         self._wake = asyncio.Event()
 
     def push(self, appended: Sequence[Appended]) -> None:
-        """Queue committed entries, in log order per conversation."""
+        """Queue committed entries, in log order per conversation. What does not fit stays in the outbox for now."""
+        if len(self._waiting) + len(appended) > self._limit:
+            self._left += len(appended)
+            return
         self._waiting += [
             Push(
                 conversation_id=a.entry.conversation_id,
@@ -58,6 +65,22 @@ class Pusher(CompletionPort):
         """That transaction failed."""
         self._delivered += keys
 
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [
+            ("xinyu_push_queue", "Committed entries waiting for delivery to take them.", len(self._waiting)),
+            (
+                "xinyu_push_left_total",
+                "Entries that delivery did not take at once; the outbox brings them.",
+                self._left,
+            ),
+            (
+                "xinyu_push_unsettled",
+                "Delivered entries whose outbox rows are still to be settled.",
+                len(self._delivered),
+            ),
+        ]
+
     async def run(self) -> None:
         """Dispatch what is pushed, settle what no transaction took along. Works for ever."""
         async with asyncio.TaskGroup() as group:
@@ -74,6 +97,7 @@ class Pusher(CompletionPort):
                 await self._delivery.dispatch(pushes)
             except XinyuError as error:
                 # their outbox rows bring them later
+                self._left += len(pushes)
                 log.warning("pushes stay in the outbox for now", count=len(pushes), error=error.code)
 
     async def _settle_when_idle(self) -> None:
@@ -83,6 +107,7 @@ class Pusher(CompletionPort):
                 keys = self.take_delivered()
                 try:
                     await self._outbox.settle(keys, self._clock.now_ms())
-                except BaseException:
+                except XinyuError as error:
                     self.give_back_delivered(keys)
-                    raise
+                    log.warning("the outbox is not told yet what was delivered", count=len(keys), error=error.code)
+                    break

@@ -16,6 +16,9 @@ class MessageSettings(BaseModel):
     batch_size: int = Field(64, ge=1, le=1000, description="Most messages that share one transaction.")
     batches_in_flight: int = Field(4, ge=1, le=64, description="Transactions at once on MySQL (SQLite has one).")
     queue_size: int = Field(5000, ge=1, description="Messages waiting for a transaction before senders are refused.")
+    push_queue: int = Field(
+        20_000, ge=1, description="Committed entries waiting for delivery; more stay in the outbox."
+    )
     outbox_keep_seconds: float = Field(60.0, ge=0, description="Dispatched outbox rows are kept for replay this long.")
     outbox_lease_seconds: float = Field(15.0, gt=0, description="A claim on left-over outbox rows lasts this long.")
     outbox_sweep_seconds: float = Field(2.0, gt=0, description="How often left-over outbox rows are looked for.")

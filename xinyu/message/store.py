@@ -48,15 +48,16 @@ class Append(msgspec.Struct, frozen=True):
     msg_id: MsgId
     type: int
     content: str
-    quote: str | None
-    """None when the sender cannot see the quoted message: refused, unless the message is stored already."""
+    quote: str
     digest: str
     origin_session: SessionId | None = None
     trace_id: str = ""
     sender_name: str = ""
     sender_avatar: str = ""
     sources: list[MsgId] = []
-    """Of a merged forward: the messages it carries."""
+    """Of a forward message: the messages that it makes readable, and with them whatever those carry themselves."""
+    refusal: Exception | None = None
+    """Why the message may not be sent, found before it came here; one that is stored already gets its receipt."""
 
 
 class Appended(msgspec.Struct, frozen=True):
@@ -203,7 +204,8 @@ class ListStore(abc.ABC):
     async def mark_read(
         self, marks: Mapping[tuple[UserId, ConversationId], int | None]
     ) -> dict[tuple[UserId, ConversationId], tuple[int, int, bool]]:
-        """Move read cursors up (None: to the head), never back. Per mark: read_seq, unread left, whether it moved."""
+        """Move read cursors up (None: to the head), never back. Per mark: read_seq, unread left, whether it moved.
+        Marks of who was never a member are left out."""
 
     @abc.abstractmethod
     async def find_ids(self, user_id: UserId, refs: Sequence[Ref]) -> list[ConversationId | None]:

@@ -10,6 +10,7 @@ from xinyu.delivery.fanout import DeliveryService
 from xinyu.delivery.nodes import LocalDeliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
 from xinyu.media.port import MediaPort
+from xinyu.message.addressing import Conversations
 from xinyu.message.appender import Appender
 from xinyu.message.conversations import ConversationService
 from xinyu.message.devices import DeviceService
@@ -17,7 +18,8 @@ from xinyu.message.effects import EffectService
 from xinyu.message.files import FileEnricher
 from xinyu.message.outbox import OutboxRun
 from xinyu.message.pusher import Pusher
-from xinyu.message.service import Conversations, MessageService
+from xinyu.message.sending import Sender
+from xinyu.message.service import MessageService
 from xinyu.message.store_sql.devices import DeviceStoreSql
 from xinyu.message.store_sql.effects import EffectStoreSql
 from xinyu.message.store_sql.lists import ListStoreSql
@@ -77,20 +79,21 @@ class MessageContainer(DeliveryContainer):
     outbox_store = providers.Singleton(OutboxStoreSql, message_db, _keep)
     effect_store = providers.Singleton(EffectStoreSql, message_db)
     conversations = providers.Singleton(Conversations, log_store, _mine.conversation_cache)
-    pusher = providers.Singleton(Pusher, stub(DeliveryPort), outbox_store, _clock)
+    pusher = providers.Singleton(Pusher, stub(DeliveryPort), outbox_store, _clock, _mine.push_queue)
     appender = providers.Singleton(
         Appender, log_store, pusher, _clock, _mine, providers.Callable(_lanes, message_db, _mine.batches_in_flight)
     )
+    file_enricher = providers.Singleton(FileEnricher, stub(MediaPort))
+    sender = providers.Singleton(Sender, log_store, conversations, appender, file_enricher, _clock, _mine)
     message_service = providers.Singleton(
         MessageService,
         log_store,
         device_store,
         conversations,
-        appender,
+        sender,
         pusher,
         _clock,
         _mine,
-        providers.Singleton(FileEnricher, stub(MediaPort)),
     )
     conversation_service = providers.Singleton(
         ConversationService,

@@ -104,6 +104,7 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         sqlite_with_rowid=False,
     )
+    op.create_index("ix_message_forward_carrier", "message_forward", ["conversation_id", "seq"], unique=False)
     op.create_table(
         "message_hidden",
         sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),

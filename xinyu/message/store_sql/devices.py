@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store import DeviceStore
 from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
+from xinyu.message.store_sql.views import JOINED, own_unread, ref_of
 from xinyu.message.store_sql.visible import read_sight
-from xinyu.message.types import DeviceCursor, DeviceState, Entry, Kind, Ref, SyncItem, SyncPage
+from xinyu.message.types import DeviceCursor, DeviceState, Entry, SyncItem, SyncPage
 from xinyu.storage.schema import AnyRow, insert_new, upsert
 from xinyu.storage.sql import Database
 
@@ -27,6 +28,7 @@ _FIRST_JOIN = (
     .scalar_subquery()
 )
 _HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
+"""The newest seq a member may read. Null for who never was one (a removal may come without its invitation)."""
 SYNC_CONVERSATIONS = 500
 """Conversations of one page."""
 
@@ -38,26 +40,16 @@ class DeviceStoreSql(DeviceStore):
         self._db = database
 
     async def open_device(self, user_id: UserId, device_id: DeviceId, sync: bool, now_ms: int) -> list[DeviceState]:
-        known = await self._db.read(lambda connection: _is_known(connection, user_id, device_id))
-        if not known and not sync:
-            await self._db.write(lambda connection: _register(connection, user_id, device_id, now_ms))
-
-        def read(connection: Connection) -> list[DeviceState]:
-            rows = connection.execute(
-                sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
-                .select_from(
-                    MEMBER.join(CONVERSATION, _C.id == _M.conversation_id).outerjoin(
-                        CURSOR,
-                        sa.and_(_CU.user_id == _M.user_id, _CU.device_id == device_id, _CU.conversation_id == _C.id),
-                    )
-                )
-                .where(_M.user_id == user_id)
+        catching_up, states = await self._db.read(lambda connection: _look(connection, user_id, device_id))
+        if sync:
+            return states
+        if catching_up is None:
+            catching_up, states = await self._db.write(
+                lambda connection: _register(connection, user_id, device_id, now_ms)
             )
-            return [DeviceState(row.id, row.head or 0, min(row.cursor or 0, row.head or 0)) for row in rows]
-
-        states = await self._db.read(read)
-        if not sync and any(state.cursor < state.last_seq for state in states):
-            await self._db.write(lambda connection: _set_catching_up(connection, user_id, device_id, 1))
+        behind = any(state.cursor < state.last_seq for state in states)
+        if behind != bool(catching_up):
+            await self._db.write(lambda connection: _set_catching_up(connection, user_id, device_id, int(behind)))
         return states
 
     async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
@@ -73,11 +65,22 @@ class DeviceStoreSql(DeviceStore):
         return await self._db.read(work)
 
     async def move_cursors(self, cursors: Sequence[DeviceCursor]) -> None:
-        rows = [
-            {"user_id": c.user_id, "device_id": c.device_id, "conversation_id": c.conversation_id, "seq": c.seq}
-            for c in sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id))
-        ]
-        await self._db.write(lambda connection: upsert(connection, CURSOR, rows, greatest=("seq",)))
+        wanted: dict[UserId, list[DeviceCursor]] = {}
+        for cursor in sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id)):
+            wanted.setdefault(cursor.user_id, []).append(cursor)
+
+        def work(connection: Connection) -> None:
+            rows: list[dict[str, object]] = []
+            for user_id, mine in wanted.items():
+                heads = _heads(connection, user_id, {cursor.conversation_id for cursor in mine})
+                rows += [
+                    _cursor_row(user_id, c.device_id, c.conversation_id, min(c.seq, heads[c.conversation_id]))
+                    for c in mine
+                    if c.conversation_id in heads
+                ]
+            upsert(connection, CURSOR, rows, greatest=("seq",))
+
+        await self._db.write(work)
 
     async def forget_device(self, user_id: UserId, device_id: DeviceId) -> None:
         def work(connection: Connection) -> None:
@@ -106,26 +109,50 @@ class DeviceStoreSql(DeviceStore):
         return await self._db.read(work)
 
 
-def _is_known(connection: Connection, user_id: UserId, device_id: DeviceId) -> bool:
-    statement = sa.select(_D.opened_ms).where(_D.user_id == user_id, _D.device_id == device_id)
-    return connection.execute(statement).first() is not None
+def _look(connection: Connection, user_id: UserId, device_id: DeviceId) -> tuple[int | None, list[DeviceState]]:
+    """Whether pushes are owed to a device (None: it never connected), and where it stands."""
+    known = connection.execute(
+        sa.select(_D.catching_up).where(_D.user_id == user_id, _D.device_id == device_id)
+    ).scalar_one_or_none()
+    rows = connection.execute(
+        sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
+        .select_from(
+            JOINED.outerjoin(
+                CURSOR, sa.and_(_CU.user_id == _M.user_id, _CU.device_id == device_id, _CU.conversation_id == _C.id)
+            )
+        )
+        .where(_M.user_id == user_id)
+    )
+    return known, [DeviceState(row.id, row.head, min(row.cursor, row.head)) for row in rows if row.head is not None]
 
 
-def _register(connection: Connection, user_id: UserId, device_id: DeviceId, now_ms: int) -> None:
+def _register(
+    connection: Connection, user_id: UserId, device_id: DeviceId, now_ms: int
+) -> tuple[int | None, list[DeviceState]]:
     """The first connection of a login: its cursors start at the heads."""
     row = {"user_id": user_id, "device_id": device_id, "opened_ms": now_ms, "catching_up": 0}
-    if not insert_new(connection, DEVICE, row):
-        return
-    heads = connection.execute(
-        sa.select(_C.id, _HEAD.label("head"))
-        .select_from(MEMBER.join(CONVERSATION, _C.id == _M.conversation_id))
-        .where(_M.user_id == user_id)
-    ).all()
-    rows = [
-        {"user_id": user_id, "device_id": device_id, "conversation_id": head.id, "seq": head.head or 0}
-        for head in heads
-    ]
-    upsert(connection, CURSOR, rows, greatest=("seq",))
+    if not insert_new(connection, DEVICE, row):  # another connection of this login was faster
+        return _look(connection, user_id, device_id)
+    heads = _heads(connection, user_id, None)
+    upsert(
+        connection,
+        CURSOR,
+        [_cursor_row(user_id, device_id, conversation_id, head) for conversation_id, head in heads.items()],
+        greatest=("seq",),
+    )
+    return 0, [DeviceState(conversation_id, head, head) for conversation_id, head in heads.items()]
+
+
+def _heads(connection: Connection, user_id: UserId, ids: Collection[int] | None) -> dict[ConversationId, int]:
+    """The newest seq that a user may read, per conversation (of `ids`, or all) that he is or was in."""
+    statement = sa.select(_C.id, _HEAD.label("head")).select_from(JOINED).where(_M.user_id == user_id)
+    if ids is not None:
+        statement = statement.where(_C.id.in_(ids))
+    return {row.id: row.head for row in connection.execute(statement.order_by(_C.id)) if row.head is not None}
+
+
+def _cursor_row(user_id: UserId, device_id: DeviceId, conversation_id: int, seq: int) -> dict[str, object]:
+    return {"user_id": user_id, "device_id": device_id, "conversation_id": conversation_id, "seq": seq}
 
 
 def _set_catching_up(connection: Connection, user_id: UserId, device_id: DeviceId, value: int) -> None:
@@ -142,17 +169,17 @@ def _cursors(connection: Connection, user_id: UserId, device_id: DeviceId) -> di
 
 
 def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) -> list[AnyRow]:
-    """The user's conversations in which the device lacks something, and those it did not name at all."""
+    """The user's conversations in which the device lacks something."""
     rows = connection.execute(
         sa.select(
-            _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.read_seq, _M.read_ordinal,
-            _HEAD.label("head"), _FIRST_JOIN.label("join_seq"),
+            _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.active, _M.read_seq, _M.read_ordinal,
+            _HEAD.label("head"), _FIRST_JOIN.label("join_seq"), own_unread().label("own"),
         )
-        .select_from(MEMBER.join(CONVERSATION, _C.id == _M.conversation_id))
+        .select_from(JOINED)
         .where(_M.user_id == user_id)
         .order_by(_C.id)
     ).all()  # fmt: skip
-    return [row for row in rows if row.id not in have or (row.head or 0) > have[row.id]]
+    return [row for row in rows if row.head is not None and row.head > max(have.get(row.id, 0), row.join_seq)]
 
 
 def _sync_item(
@@ -160,26 +187,27 @@ def _sync_item(
 ) -> SyncItem:
     entries: list[Entry] = []
     more = False
-    after = row.join_seq or 0 if cursor is None else cursor
-    if room > 0 and (row.head or 0) > after:
-        sight = read_sight(connection, user_id, ConversationId(row.id))
+    if room > 0:
+        sight = read_sight(connection, user_id, row.id)
         assert sight is not None
+        after = row.join_seq if cursor is None else cursor
         statement = sa.select(ENTRY).where(_E.conversation_id == row.id, _E.seq > after, sight.readable(_E.seq))
         if since_ms:
             statement = statement.where(_E.sent_at_ms >= since_ms)
         rows = connection.execute(statement.order_by(_E.seq).limit(room + 1)).all()
         more = len(rows) > room
         entries = sight.entries(connection, rows[:room])
-    own = connection.execute(
-        sa.select(sa.func.count()).where(_E.conversation_id == row.id, _E.sender_id == user_id, _E.seq > row.read_seq)
-    ).scalar_one()
-    target = row.party_b if row.kind == int(Kind.PRIVATE) and row.party_a == user_id else row.party_a
+    ordinal = row.last_ordinal
+    if not row.active:  # what came after he left is not his to count
+        ordinal = connection.execute(
+            sa.select(_E.ordinal).where(_E.conversation_id == row.id, _E.seq == row.head)
+        ).scalar_one()
     return SyncItem(
         conversation_id=row.id,
-        ref=Ref(Kind(row.kind), target),
-        last_seq=row.head or 0,
+        ref=ref_of(row, user_id),
+        last_seq=row.head,
         read_seq=row.read_seq,
-        unread=max(0, row.last_ordinal - row.read_ordinal - own),
+        unread=max(0, ordinal - row.read_ordinal - row.own),
         entries=entries,
         more=more,
     )

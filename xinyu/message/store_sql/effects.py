@@ -71,13 +71,16 @@ class _Application:
         self.now_ms = now_ms
         self.log = LogTransaction(connection, now_ms)
         self.about_conversation = effect.parties != (0, 0)
+        self.late: set[UserId] = set()
+        """Members for whom a newer change is known."""
 
     def run(self) -> tuple[ConversationId, list[Appended]]:
         effect, now_ms = self.effect, self.now_ms
         id_ = ConversationId(0)
         if self.about_conversation:
             id_ = ensure_conversation(self.connection, effect.kind, effect.parties, now_ms)
-        selves = [ensure_self(self.connection, notice.user_id, now_ms) for notice in effect.notices]
+        told = sorted({notice.user_id for notice in effect.notices})
+        selves = [ensure_self(self.connection, user_id, now_ms) for user_id in told]
         self.log.lock([*([id_] if id_ else []), *selves])
         appended: list[Appended] = []
         fresh = True
@@ -98,7 +101,9 @@ class _Application:
         if self.log.find_keys([event_id]):
             return None
         rows = self._member_rows(conversation.id)
-        changes = [c for c in self.effect.members if c.version > (rows[c.user_id].version if c.user_id in rows else 0)]
+        wanted = sorted(self.effect.members, key=lambda c: c.user_id)  # rows are locked in this order everywhere
+        changes = [c for c in wanted if c.version > (rows[c.user_id].version if c.user_id in rows else 0)]
+        self.late = {c.user_id for c in wanted} - {c.user_id for c in changes}
         state = self.effect.state
         newer_state = state is not None and state.version > conversation.state_version
         if (self.effect.members or state is not None) and not changes and not newer_state:
@@ -116,7 +121,7 @@ class _Application:
                 msg_id=event_id,
                 type_=event.type,
                 sender_id=event.sender_id if event.type < EntryType.SYSTEM_TEXT else UserId(0),
-                content=msgspec.json.encode(_reduced(event.content, self.effect.members, changes)).decode(),
+                content=msgspec.json.encode(_reduced(event.content, self.late)).decode(),
             )
         leavers = []
         for change in changes:
@@ -177,16 +182,15 @@ class _Application:
         appended = []
         for index, notice in enumerate(self.effect.notices):
             msg_id = derived_msg_id("notice", self.effect.effect_id, index)
-            if self.log.find_keys([msg_id]):
+            if notice.user_id in self.late or self.log.find_keys([msg_id]):
                 continue
             content = msgspec.json.encode(notice.content).decode()
-            appended.append(notify_self(self.log, notice.user_id, EntryType(notice.type), content, msg_id))
+            appended.append(notify_self(self.log, notice.user_id, notice.type, content, msg_id))
         return appended
 
 
-def _reduced(content: dict[str, Any], wanted: list[MemberChange], changes: list[MemberChange]) -> dict[str, Any]:
+def _reduced(content: dict[str, Any], late: set[UserId]) -> dict[str, Any]:
     """An event's content without the members for whom its change came too late."""
-    late = {change.user_id for change in wanted} - {change.user_id for change in changes}
     members = content.get("members")
     if not late or not isinstance(members, list):
         return content

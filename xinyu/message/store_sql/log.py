@@ -8,7 +8,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from xinyu.kernel.ids import ConversationId, MsgId, UserId, derived_msg_id
+from xinyu.kernel.ids import ConversationId, MsgId, UserId, new_msg_id
 from xinyu.message.errors import (
     MessageNotFound,
     NotAMember,
@@ -27,9 +27,9 @@ from xinyu.message.store_sql.append import SELECT_ENTRY, SELECT_HEAD, append_bat
 from xinyu.message.store_sql.rows import (
     Conversation,
     LogTransaction,
-    ensure_self,
     entry_of,
     find_conversation,
+    lock_self,
     notify_self,
     read_membership,
     settle,
@@ -156,6 +156,7 @@ class LogStoreSql(LogStore):
         self, user_id: UserId, conversation_id: ConversationId, msg_ids: Sequence[MsgId], notice: MsgId, now_ms: int
     ) -> list[Appended]:
         def work(connection: Connection) -> list[Appended]:
+            transaction = lock_self(connection, user_id, now_ms)
             sight = read_sight(connection, user_id, conversation_id)
             if sight is None:
                 raise NotAMember()
@@ -173,7 +174,7 @@ class LogStoreSql(LogStore):
                 [{"user_id": user_id, "conversation_id": conversation_id, "seq": key.seq} for key in fresh],
             )
             content = {**sight.named(user_id), "msg_ids": [key.msg_id for key in fresh]}
-            return _tell_self(connection, user_id, EntryType.SELF_DELETED, content, notice, now_ms)
+            return _tell_self(transaction, user_id, EntryType.SELF_DELETED, content, notice)
 
         return await self._db.write(work)
 
@@ -181,21 +182,20 @@ class LogStoreSql(LogStore):
         self, user_id: UserId, conversation_id: ConversationId, notice: MsgId, now_ms: int
     ) -> list[Appended]:
         def work(connection: Connection) -> list[Appended]:
+            transaction = lock_self(connection, user_id, now_ms)
             sight = read_sight(connection, user_id, conversation_id)
             if sight is None:
                 raise NotAMember()
-            head = connection.execute(
-                sa.select(_C.last_seq, _C.last_ordinal).where(_C.id == conversation_id).with_for_update()
-            ).one()
+            head = connection.execute(sa.select(_C.last_seq, _C.last_ordinal).where(_C.id == conversation_id)).one()
             if sight.cleared_seq >= head.last_seq:
                 return []
+            mine = sa.update(MEMBER).where(_M.conversation_id == conversation_id, _M.user_id == user_id)
+            connection.execute(mine.values(cleared_seq=head.last_seq))
             connection.execute(
-                sa.update(MEMBER)
-                .where(_M.conversation_id == conversation_id, _M.user_id == user_id)
-                .values(cleared_seq=head.last_seq, read_seq=head.last_seq, read_ordinal=head.last_ordinal)
+                mine.where(_M.read_seq < head.last_seq).values(read_seq=head.last_seq, read_ordinal=head.last_ordinal)
             )
             content = {**sight.named(user_id), "seq": head.last_seq}
-            return _tell_self(connection, user_id, EntryType.SELF_CLEARED, content, notice, now_ms)
+            return _tell_self(transaction, user_id, EntryType.SELF_CLEARED, content, notice)
 
         return await self._db.write(work)
 
@@ -241,12 +241,13 @@ def _append_recall(transaction: LogTransaction, conversation: Conversation, row:
     transaction.connection.execute(
         sa.update(ENTRY).where(_E.conversation_id == conversation.id, _E.seq == row.seq).values(recalled=1)
     )
+    # its id is nobody's to guess: who could, might take it before and so prevent the recall
     content = {
         "owner_id": row.sender_id, "owner_name": user_name, "revoke_msg_id": row.msg_id, "revoke_seq": row.seq,
     }  # fmt: skip
     entry = transaction.append(
         conversation,
-        msg_id=derived_msg_id("recall", row.msg_id),
+        msg_id=new_msg_id(),
         type_=EntryType.RECALLED,
         sender_id=UserId(0),
         content=msgspec.json.encode(content).decode(),
@@ -257,12 +258,8 @@ def _append_recall(transaction: LogTransaction, conversation: Conversation, row:
 
 
 def _tell_self(
-    connection: Connection, user_id: UserId, type_: EntryType, content: Mapping[str, object], notice: MsgId, now_ms: int
+    transaction: LogTransaction, user_id: UserId, type_: EntryType, content: Mapping[str, object], notice: MsgId
 ) -> list[Appended]:
-    transaction = LogTransaction(connection, now_ms)
-    transaction.lock([ensure_self(connection, user_id, now_ms)])
-    if notice in transaction.find_keys([notice]):
-        return []
     appended = notify_self(transaction, user_id, type_, msgspec.json.encode(content).decode(), notice)
     transaction.flush()
     return [appended]

@@ -233,9 +233,7 @@ class LogTransaction:
             self.connection.execute(_UPDATE_CONVERSATION, rows)
 
 
-def notify_self(
-    transaction: LogTransaction, user_id: UserId, type_: EntryType, content: str, msg_id: MsgId
-) -> Appended:
+def notify_self(transaction: LogTransaction, user_id: UserId, type_: int, content: str, msg_id: MsgId) -> Appended:
     """Append to a user's self conversation, which must exist and be locked."""
     conversation = transaction.get(
         ensure_conversation(transaction.connection, Kind.SELF, (user_id, 0), transaction.now_ms)
@@ -262,6 +260,14 @@ def ensure_self(connection: Connection, user_id: UserId, now_ms: int) -> Convers
     )  # fmt: skip
     start_interval(connection, id_, user_id, 0)
     return id_
+
+
+def lock_self(connection: Connection, user_id: UserId, now_ms: int) -> LogTransaction:
+    """Changes of one user's own view come one after the other. Conversations are locked before members' rows,
+    everywhere, so that effects and these do not wait for one another in a circle."""
+    transaction = LogTransaction(connection, now_ms)
+    transaction.lock([ensure_self(connection, user_id, now_ms)])
+    return transaction
 
 
 def start_interval(connection: Connection, conversation_id: int, user_id: int, join_seq: int) -> None:

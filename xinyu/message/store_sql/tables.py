@@ -104,6 +104,7 @@ FORWARD = sa.Table(
     sa.Column("source_id", HexId, primary_key=True),
     sa.Column("conversation_id", Int64, primary_key=True, autoincrement=False),
     sa.Column("seq", Int64, primary_key=True, autoincrement=False),
+    sa.Index("ix_message_forward_carrier", "conversation_id", "seq"),
     sqlite_with_rowid=False,
     **TABLE_OPTIONS,
 )

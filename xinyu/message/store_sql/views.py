@@ -1,0 +1,144 @@
+"""The conversation list as one user sees it: a fixed number of queries, however long it is.
+
+What decides a row's unread count is read by one statement, for a statement is what every engine reads at one moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import ColumnElement, Connection
+
+from xinyu.kernel.ids import ConversationId, DeviceId, UserId
+from xinyu.message.store_sql.rows import entry_of
+from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, ENTRY, HIDDEN, INTERVAL, MEMBER
+from xinyu.message.store_sql.visible import read_sight
+from xinyu.message.types import ConversationView, Entry, EntryType, Kind, Ref
+from xinyu.storage.schema import AnyRow
+
+_C, _M, _E, _H, _I, _CU = CONVERSATION.c, MEMBER.c, ENTRY.c, HIDDEN.c, INTERVAL.c, CURSOR.c
+JOINED = MEMBER.join(CONVERSATION, _C.id == _M.conversation_id)
+_JOIN_SEQ = (
+    sa.select(sa.func.max(_I.join_seq))
+    .where(_I.conversation_id == _M.conversation_id, _I.user_id == _M.user_id)
+    .scalar_subquery()
+)
+
+
+def own_unread(up_to: ColumnElement[int] | None = None) -> sa.ScalarSelect[int]:
+    """How many of a member's own messages lie behind his read cursor: counted by ordinals, but never unread."""
+    own = ENTRY.alias("own")
+    statement = sa.select(sa.func.count()).where(
+        own.c.conversation_id == _M.conversation_id, own.c.sender_id == _M.user_id, own.c.seq > _M.read_seq
+    )
+    if up_to is not None:
+        statement = statement.where(own.c.seq <= up_to)
+    return statement.scalar_subquery()
+
+
+def _listed(at_device: DeviceId | None) -> sa.Select[tuple[object, ...]]:
+    """Members with their conversations; `head_ordinal` and `own` count up to the head or to the device's cursor."""
+    head_ordinal, source, own = _C.last_ordinal.label("head_ordinal"), JOINED, own_unread()
+    if at_device is not None:
+        source = source.outerjoin(
+            CURSOR,
+            sa.and_(_CU.user_id == _M.user_id, _CU.device_id == at_device, _CU.conversation_id == _M.conversation_id),
+        ).outerjoin(ENTRY, sa.and_(_E.conversation_id == _M.conversation_id, _E.seq == _CU.seq))
+        head_ordinal, own = sa.func.coalesce(_E.ordinal, 0).label("head_ordinal"), own_unread(_CU.seq)
+    return sa.select(
+        _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_seq, _C.preview_seq, _C.last_at_ms,
+        _M.pinned, _M.muted, _M.cleared_seq, _M.read_seq, _M.read_ordinal, _M.listed_at_ms,
+        _JOIN_SEQ.label("join_seq"), head_ordinal, own.label("own"),
+    ).select_from(source)  # fmt: skip
+
+
+def read_views(
+    connection: Connection, user_id: UserId, only: ConversationId | None, at_device: DeviceId | None
+) -> list[ConversationView]:
+    """See ListStore.list_views."""
+    statement = _listed(at_device).where(
+        _M.user_id == user_id, _M.active == 1, _C.kind != int(Kind.SELF), _C.dismissed == 0
+    )
+    rows = connection.execute(statement.where(_C.id == only if only else _M.hidden_seq < _C.last_seq)).all()
+    previews = _previews(connection, user_id, rows)
+    views = [_view(row, user_id, previews.get(row.id)) for row in rows]
+    views.sort(key=lambda view: (not view.pinned, -view.updated_at_ms, -view.conversation_id))
+    return views
+
+
+def _previews(connection: Connection, user_id: UserId, rows: Sequence[AnyRow]) -> dict[int, Entry]:
+    """Per conversation its newest entry that this user can see: two queries for all, and one or two more for each whose
+    newest he deleted for himself or was not there for."""
+    wanted = {row.id: row for row in rows if row.preview_seq > row.cleared_seq}
+    if not wanted:
+        return {}
+    keys = [(row.id, row.preview_seq) for row in wanted.values()]
+    pair = sa.tuple_(_E.conversation_id, _E.seq)
+    found = {row.conversation_id: row for row in connection.execute(sa.select(ENTRY).where(pair.in_(keys)))}
+    deleted = connection.execute(
+        sa.select(_H.conversation_id).where(_H.user_id == user_id, sa.tuple_(_H.conversation_id, _H.seq).in_(keys))
+    )
+    missed = {row.id for row in wanted.values() if row.preview_seq <= (row.join_seq or 0)}
+    for conversation_id in missed.union(deleted.scalars()):
+        found.pop(conversation_id, None)
+        older = _newest_visible(connection, user_id, conversation_id)
+        if older is not None:
+            found[conversation_id] = older
+    return {
+        id_: entry_of(row, Kind(wanted[id_].kind), (wanted[id_].party_a, wanted[id_].party_b))
+        for id_, row in found.items()
+    }
+
+
+def _newest_visible(connection: Connection, user_id: UserId, conversation_id: ConversationId) -> AnyRow | None:
+    sight = read_sight(connection, user_id, conversation_id)
+    if sight is None:
+        return None
+    return connection.execute(
+        sa.select(ENTRY)
+        .where(
+            _E.conversation_id == conversation_id,
+            _E.seq > sight.cleared_seq,
+            _E.type != int(EntryType.RECALLED),
+            sight.readable(_E.seq),
+            sight.not_deleted(_E.seq),
+        )
+        .order_by(_E.seq.desc())
+        .limit(1)
+    ).first()
+
+
+def _view(row: AnyRow, user_id: UserId, preview: Entry | None) -> ConversationView:
+    return ConversationView(
+        conversation_id=row.id,
+        ref=ref_of(row, user_id),
+        last_seq=row.last_seq,
+        read_seq=row.read_seq,
+        unread=max(0, row.head_ordinal - row.read_ordinal - row.own),
+        pinned=bool(row.pinned),
+        muted=bool(row.muted),
+        preview=preview,
+        updated_at_ms=preview.sent_at_ms if preview else max(row.listed_at_ms, row.last_at_ms),
+    )
+
+
+def ref_of(row: AnyRow, user_id: UserId) -> Ref:
+    """A conversation's row as `user_id` names it."""
+    target = row.party_b if row.kind == int(Kind.PRIVATE) and row.party_a == user_id else row.party_a
+    return Ref(Kind(row.kind), target)
+
+
+def read_unread(
+    connection: Connection, marks: Mapping[ConversationId, Sequence[UserId]]
+) -> dict[tuple[UserId, ConversationId], tuple[int, int]]:
+    """Per member (read_seq, unread)."""
+    found: dict[tuple[UserId, ConversationId], tuple[int, int]] = {}
+    for conversation_id, user_ids in marks.items():
+        statement = sa.select(
+            _M.user_id, _M.read_seq, _C.last_ordinal, _M.read_ordinal, own_unread().label("own")
+        ).select_from(JOINED)
+        for row in connection.execute(statement.where(_C.id == conversation_id, _M.user_id.in_(user_ids))):
+            unread = max(0, row.last_ordinal - row.read_ordinal - row.own)
+            found[row.user_id, conversation_id] = (row.read_seq, unread)
+    return found
