@@ -20,6 +20,12 @@ class RunningNode(msgspec.Struct, frozen=True):
     ws: str = ""
 
 
+def make_data_folder(folder: Path) -> None:
+    """Make it where it is missing, for this user's eyes only: messages and password hashes will be in it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True, mode=0o700)
+
+
 class DataFolder:
     """A folder as one node uses it. The lock ends with the process, however that ends."""
 
@@ -32,7 +38,7 @@ class DataFolder:
     def take(self) -> None:
         """Lock it, making it where it is missing. Raises ConfigError."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_data_folder(self._folder)
             lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise ConfigError(f"data_dir: cannot use {self._folder}: {error.strerror}") from error

@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 
+from xinyu.app.data_folder import make_data_folder
 from xinyu.app.settings import AuthSettings, ConfigError, Settings
 from xinyu.user.sealing import (
     KEY_BITS,
@@ -43,11 +44,19 @@ def _read_secret(path: Path) -> str:
     return secret
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        make_data_folder(folder)
+    except OSError as error:
+        raise ConfigError(f"data_dir: cannot use {folder}: {error.strerror}") from error
+
+
 def with_secrets(settings: Settings) -> Settings:
     """Settings with every secret filled in. Raises ConfigError for a cluster that names none."""
     auth = settings.auth
     if settings.embedded:
         folder = settings.data_dir / "secrets"
+        _make_folder(settings.data_dir)
         auth = AuthSettings(
             jwt_secret=auth.jwt_secret or read_or_make_secret(folder / "jwt_secret"),
             jwt_issuer=auth.jwt_issuer,
@@ -69,6 +78,8 @@ def password_key(settings: Settings) -> PrivateKey:
     path = private_key_path(settings)
     try:
         makes_it = settings.embedded and path.name == PRIVATE_NAME
+        if makes_it:
+            make_data_folder(settings.data_dir)
         key = read_or_make_key_pair(path.parent) if makes_it else read_private_key(path)
     except (KeyFileError, OSError) as error:
         raise ConfigError(f"user.rsa_private_key_path: {error}") from error

@@ -114,7 +114,6 @@ class Process:
         if "gateway_http" in self.roles or "media" in self.roles:
             self.container.blobs().close()
         await self.close_storage()
-        log.info("stopped")
 
     def url(self, listener: str) -> str:
         """The address of a listener."""
@@ -193,6 +192,7 @@ async def serve(settings: Settings, on_ready: Callable[[Process], None]) -> None
     try:
         async with asyncio.timeout(settings.shutdown_seconds):
             await process.stop(hurry)
+        log.info("stopped")
     except TimeoutError:
         log.error("the stop took longer than shutdown_seconds; what was acknowledged is stored")
 

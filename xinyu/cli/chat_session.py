@@ -38,6 +38,7 @@ class ChatSession:
         self._oldest = 0
         self._own: list[Message] = []
         """Own messages of the open conversation, for /recall."""
+        self._read_told = 0
         self._sent_here: set[str] = set()
         self._names: dict[int, str] = {}
         self._commands: dict[str, tuple[str, Callable[[str], Awaitable[None]]]] = {
@@ -90,7 +91,7 @@ class ChatSession:
         line = await self._named(rest)
         if line is None:
             return
-        self._open, self._own, self._oldest = line, [], 0
+        self._open, self._own, self._oldest, self._read_told = line, [], 0, 0
         self._terminal.show(f"-- {line.name} --", "bold")
         newest = await self._page(None)
         if newest:
@@ -201,7 +202,8 @@ class ChatSession:
             case Typing() if self._open is not None and event.talk == self._open.talk:
                 self._terminal.show(f"{self._names.get(event.from_id, 'somebody')} is typing …", DIM)
             case ReadReceipt() if self._own and event.talk == self._own[-1].talk:
-                if event.user_id != self._client.uid and event.seq >= self._own[-1].seq:
+                if event.user_id != self._client.uid and event.seq >= self._own[-1].seq > self._read_told:
+                    self._read_told = self._own[-1].seq
                     self._terminal.show("(read)", DIM)
             case ContactStatus():
                 name = self._names.get(event.user_id, f"user {event.user_id}")

@@ -80,7 +80,7 @@ async def _enter(settings: Settings, client: Client, remembered: Remembered, ind
         if index == len(remembered.people):
             taken = [int(person.mobile) for person in remembered.people]
             mobile = str(max(taken, default=FIRST_MOBILE - 1) + 1)
-            remembered.people.append(Person(NICKNAMES[index], mobile, secrets.token_urlsafe(12)))
+            remembered.people.append(Person(NICKNAMES[index], mobile, secrets.token_hex(8)))
             _write(path, remembered)  # before the account is made: a password is never lost
         person = remembered.people[index]
         try:
@@ -90,7 +90,7 @@ async def _enter(settings: Settings, client: Client, remembered: Remembered, ind
         except XinyuError as error:
             if not isinstance(error, ApiError) or error.status != 400:
                 raise
-        remembered.people[index] = Person(person.nickname, str(int(person.mobile) + 1), secrets.token_urlsafe(12))
+        remembered.people[index] = Person(person.nickname, str(int(person.mobile) + 1), secrets.token_hex(8))
         _write(path, remembered)
     raise ConfigError(f"no free mobile number for a demo user after {NUMBERS_TRIED} tries; delete {path} to start over")
 

@@ -29,6 +29,7 @@ class Terminal:
         self._modes: list[Any] | None = termios.tcgetattr(0) if sys.stdin.isatty() else None
         self._prompts: queue.SimpleQueue[tuple[str, asyncio.Future[str | None]]] = queue.SimpleQueue()
         self._shown = ""
+        self._at_prompt = False
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._read, name="terminal", daemon=True).start()
 
@@ -40,10 +41,12 @@ class Terminal:
     async def line(self, prompt: str) -> str | None:
         """The next line; None at the end of input."""
         answer: asyncio.Future[str | None] = self._loop.create_future()
-        self._shown = prompt
+        self._shown, self._at_prompt = prompt, True
         self._prompts.put((prompt, answer))
         try:
-            return await answer
+            line = await answer
+            self._at_prompt = line is None
+            return line
         finally:
             self._shown = ""
 
@@ -62,6 +65,8 @@ class Terminal:
         """Give the terminal back as it was, also when a line was being typed."""
         if self._modes is not None:
             termios.tcsetattr(0, termios.TCSADRAIN, self._modes)
+        if self._edits and self._at_prompt:
+            self._console.print()
 
     def _read(self) -> None:
         with open(0, "rb", closefd=False) as stdin:
