@@ -106,3 +106,6 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
 
     def on_writable(self, resume: Callable[[], None]) -> None:
         self._resume = resume
+
+    def abort(self) -> None:
+        self.transport.abort()

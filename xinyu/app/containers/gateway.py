@@ -90,6 +90,7 @@ class GatewayContainer(MediaContainer):
         providers.Object(EVENTS),
         services,
         error_texts,
+        deliverer,
         _mine.max_requests_in_flight,
         _mine.request_timeout_seconds,
     )

@@ -1,5 +1,5 @@
 """Why the server closes a socket. The range says whether to come back (DESIGN.md section 10): 3000–3499 and 4000–4499
-yes, 3500–3999 and 4500–4999 no. Clients of the contract without `sync=1` know only 1000 (stop) and the rest (reconnect).
+yes, 3500–3999 and 4500–4999 no. Clients without `sync=1` know only 1000 (stop) and the rest (reconnect).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class CloseCode(IntEnum):
     OVERLOADED = 4004
     """The node takes no more sessions: reconnect later."""
     UNAVAILABLE = 4005
-    """The session could not be set up: reconnect later."""
+    """The session could not be set up or kept right: reconnect later."""
     LOGIN_ENDED = 4401
     """The token is bad, expired, or its login was ended. Log in again; the same token will not do."""
     REPLACED = 4500
@@ -35,3 +35,9 @@ class CloseCode(IntEnum):
 RECONNECT_WITH_SAME_TOKEN = frozenset(
     {CloseCode.IDLE, CloseCode.SLOW, CloseCode.NO_ACKS, CloseCode.DRAIN, CloseCode.OVERLOADED, CloseCode.UNAVAILABLE}
 )
+
+
+def as_told(code: CloseCode, sync: bool) -> CloseCode:
+    """The code that a client is told: one without `sync=1` must hear 1000 where coming back would be in vain, for it
+    reconnects for ever on any other (CONTRACT.md section 2.6)."""
+    return CloseCode.NORMAL if not sync and code in (CloseCode.LOGIN_ENDED, CloseCode.REPLACED) else code

@@ -11,6 +11,7 @@ from xinyu.delivery.port import DelivererPort
 from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal, Receipt
 from xinyu.gateway.names import Names
 from xinyu.gateway.ports import Ports
+from xinyu.gateway.present.message import with_names
 from xinyu.gateway.present.push import frames_for, variant_of
 from xinyu.gateway.present.signal import signal_frame
 from xinyu.gateway.present.times import LocalTimes
@@ -20,7 +21,7 @@ from xinyu.gateway.ws.order import PushOrder
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
-from xinyu.kernel.ids import SessionId, UserId
+from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.message.types import Entry
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
@@ -28,7 +29,10 @@ from xinyu.telemetry.readings import Reading
 log = get_logger(__name__)
 TICK_SECONDS = 0.05
 GAP_PAGE = 200
+READS_AT_ONCE = 16
+"""A lost push of a large group leaves a gap at thousands of sessions in the same moment."""
 _decode_entry = msgspec.json.Decoder(Entry).decode
+_encode = msgspec.json.Encoder().encode
 Variants = dict[Hashable, list[bytes]]
 
 
@@ -38,31 +42,28 @@ class SocketDeliverer(DelivererPort):
     def __init__(
         self, hub: Hub, order: PushOrder, ports: Ports, names: Names, times: LocalTimes, clock: Clock, ack_window: int
     ) -> None:
+        self.ack_window = ack_window
+        """Pushes of one session that may await their ack."""
         self._hub = hub
         self._order = order
-        self._ports = ports
+        self._gaps = GapReader(ports, names)
         self._names = names
         self._times = times
         self._clock = clock
-        self._ack_window = ack_window
         self._fills: set[asyncio.Task[None]] = set()
         self.pushed = 0
         self.gaps = 0
 
     async def deliver(self, pushes: list[NodePush]) -> Receipt:
-        entries = {(push.conversation_id, push.seq): _decode_entry(push.payload) for push in pushes}
-        nameless = {entry.sender_id for entry in entries.values() if entry.sender_id and not entry.sender_name}
-        if nameless:
-            names = await self._names.look_up(nameless)
-            for key, entry in entries.items():
-                if entry.sender_id in nameless:
-                    name = names[entry.sender_id]
-                    entries[key] = msgspec.structs.replace(entry, sender_name=name.nickname, sender_avatar=name.avatar)
+        entries = [_decode_entry(push.payload) for push in pushes]
+        named = await self.with_names(entries)
         gone: list[SessionId] = []
         now = self._clock.monotonic()
-        for push in pushes:
-            for ready in self._order.offer(push, now):
-                self._emit(ready, entries.get((ready.conversation_id, ready.seq)), gone)
+        for push, entry, complete in zip(pushes, entries, named, strict=True):
+            if complete is not entry:  # it may have to wait, and go out as it is now
+                push = msgspec.structs.replace(push, payload=msgspec.Raw(_encode(complete)))
+            for ready in self._in_turn(push, now):
+                self._emit(ready, complete if ready is push else None, gone)
         return Receipt(gone)
 
     async def signal(self, signals: list[NodeSignal]) -> None:
@@ -78,36 +79,33 @@ class SocketDeliverer(DelivererPort):
         self._hub.close_matching(order)
 
     async def run(self) -> None:
-        """Let go of pushes whose predecessors do not come. Works for ever."""
+        """Let go of pushes whose predecessors do not come, or are not needed any more. Works for ever."""
         while True:
             await self._clock.sleep(TICK_SECONDS)
             if self._order.held:
-                for push in self._order.overdue(self._clock.monotonic()):
-                    self.gaps += 1
-                    self._emit(push, None, [])
+                self._release_waiting()
 
     def bring(self, connection: Connection, entries: Sequence[Entry]) -> None:
-        """Entries, in order, that were held back for one session."""
+        """Pushes that were held back for one session, in the order in which they came."""
         for entry in entries:
-            self._bring(connection, entry, {})
+            self._place(connection, entry, {})
 
     def bring_missed(self, connection: Connection, entries: Sequence[Entry]) -> None:
-        """Entries, in order, for a session that is still opening."""
+        """Entries read from the log, in order: what is missing between them is not this reader's to see."""
         for entry in entries:
             if not connection.session.knows(entry.conversation_id, entry.seq):
                 self._write(connection, entry, {})
 
+    def replied(self, connection: Connection, conversation_id: ConversationId, seq: int) -> None:
+        """A session has an entry from the reply to its send, and is pushed it no more."""
+        session = connection.session
+        if session.state is not State.CLOSED:
+            self._follow(connection, conversation_id, seq)
+            session.got(conversation_id, seq)
+
     async def with_names(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Entries read from the log, with their senders' names."""
-        names = await self._names.look_up(entry.sender_id for entry in entries)
-        return [
-            msgspec.structs.replace(
-                entry, sender_name=names[entry.sender_id].nickname, sender_avatar=names[entry.sender_id].avatar
-            )
-            if entry.sender_id
-            else entry
-            for entry in entries
-        ]
+        """Entries with the names that they show; the same objects where they have all."""
+        return await with_names(entries, self._names)
 
     def readings(self) -> list[Reading]:
         """For metrics."""
@@ -117,6 +115,33 @@ class SocketDeliverer(DelivererPort):
             ("xinyu_ws_held_conversations", "Conversations with pushes that wait.", self._order.held),
         ]
 
+    def _in_turn(self, push: NodePush, now: float) -> list[NodePush]:
+        """What may go out now that `push` is here. An entry that no session here lacks is not waited for: its sender
+        had it as the reply, or its readers joined later."""
+        ready: list[NodePush] = []
+        if self._order.is_early(push) and not self._is_lacked_before(push):
+            ready = self._order.passed(push.conversation_id, push.seq - 1)
+        return ready + self._order.offer(push, now)
+
+    def _is_lacked_before(self, push: NodePush) -> bool:
+        """Whether one of its sessions lacks an entry before this one. Sessions that open get everything in order."""
+        found = (self._hub.find(target.session_id) for target in push.sessions)
+        return any(
+            connection.session.lacks(push.conversation_id, push.seq - 1)
+            for connection in found
+            if connection is not None and connection.session.state is State.LIVE
+        )
+
+    def _release_waiting(self) -> None:
+        ready: list[NodePush] = []
+        for push in self._order.first_waiting():
+            if not self._is_lacked_before(push):
+                ready += self._order.passed(push.conversation_id, push.seq - 1)
+        late = self._order.overdue(self._clock.monotonic())
+        self.gaps += len(late)
+        for push in (*ready, *late):
+            self._emit(push, None, [])
+
     def _emit(self, push: NodePush, entry: Entry | None, gone: list[SessionId]) -> None:
         if entry is None:
             entry = _decode_entry(push.payload)
@@ -125,31 +150,40 @@ class SocketDeliverer(DelivererPort):
             connection = self._hub.find(target.session_id)
             if connection is None:
                 gone.append(target.session_id)
+            elif connection.session.state is State.OPENING:
+                if connection.held is None:
+                    connection.held = []
+                connection.keep(connection.held, entry)
             else:
-                self._bring(connection, entry, variants)
+                self._place(connection, entry, variants)
 
-    def _bring(self, connection: Connection, entry: Entry, variants: Variants) -> None:
+    def _place(self, connection: Connection, entry: Entry, variants: Variants) -> None:
         session, conversation_id = connection.session, entry.conversation_id
-        if session.state is State.OPENING:
-            if connection.held is None:
-                connection.held = []
-            connection.held.append(entry)
+        if session.state is State.CLOSED or session.knows(conversation_id, entry.seq):
             return
-        had = session.pushed.get(conversation_id)
-        if had is None:
-            self._order.join(conversation_id, entry.seq)
-        elif entry.seq <= had:
+        if connection.filling and conversation_id in connection.filling:
+            connection.keep(connection.filling[conversation_id], entry)
             return
-        elif connection.filling and conversation_id in connection.filling:
-            connection.filling[conversation_id].append(entry)
-            return
-        elif entry.seq > had + 1 and not session.sync:
+        had = self._follow(connection, conversation_id, entry.seq)
+        if entry.seq > had + 1 and not session.sync:
             self._fill(connection, entry, had)
-            return
-        self._write(connection, entry, variants)
+        else:
+            self._write(connection, entry, variants)
+
+    def _follow(self, connection: Connection, conversation_id: ConversationId, seq: int) -> int:
+        """Up to where the session has a conversation. A new one: its user became a member after it opened, so it lacks
+        all that he may read."""
+        pushed = connection.session.pushed
+        had = pushed.get(conversation_id)
+        if had is None:
+            self._order.join(conversation_id, seq)
+            had = pushed[conversation_id] = 0
+        return had
 
     def _write(self, connection: Connection, entry: Entry, variants: Variants) -> None:
         session = connection.session
+        if session.state is State.CLOSED:
+            return
         key = variant_of(entry, session.user_id, session.sync)
         frames = variants.get(key)
         if frames is None:
@@ -161,7 +195,7 @@ class SocketDeliverer(DelivererPort):
         waiting = session.went_out(
             entry.conversation_id, entry.seq, frames[0] if frames else None, self._clock.monotonic()
         )
-        if waiting > self._ack_window:
+        if waiting > self.ack_window:
             connection.close(CloseCode.NO_ACKS, "too many pushes unacknowledged: reconnect")
 
     def _fill(self, connection: Connection, entry: Entry, had: int) -> None:
@@ -174,16 +208,37 @@ class SocketDeliverer(DelivererPort):
         task.add_done_callback(self._fills.discard)
 
     async def _fill_gap(self, connection: Connection, entry: Entry, had: int) -> None:
-        user_id, conversation_id = connection.session.user_id, entry.conversation_id
-        missing: list[Entry] = []
         try:
-            page = await self._ports.messages.history(
-                user_id, entry.ref_for(UserId(user_id)), after=had, limit=GAP_PAGE
-            )
-            missing = await self.with_names([found for found in page.entries if found.seq < entry.seq])
-        except XinyuError as error:
-            log.warning("a gap could not be read; the client finds it when it reconnects", error=error.code)
+            missing = await self._gaps.read(connection.session.user_id, had, entry)
+        except Exception as error:  # going on without them would move the cursor over them
+            if not isinstance(error, XinyuError):
+                log.exception("a gap could not be read; the stack below says where")
+            log.warning("a client that lacks entries is asked to come back", error=repr(error))
+            connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
+            return
+        self.end_filling(connection, entry.conversation_id, missing)
+
+    def end_filling(self, connection: Connection, conversation_id: ConversationId, missing: Sequence[Entry]) -> None:
+        """What a session lacked of a conversation is here: it goes out, and then what waited for it."""
         waiting = (connection.filling or {}).pop(conversation_id, [])
-        for found in sorted((*missing, *waiting), key=lambda found: found.seq):
-            if connection.session.state is State.LIVE and not connection.session.knows(conversation_id, found.seq):
-                self._write(connection, found, {})
+        self.bring_missed(connection, sorted((*missing, *waiting), key=lambda entry: entry.seq))
+
+
+class GapReader:
+    """Reads what lies between two pushes from the log, with the rights of its reader; some at a time."""
+
+    def __init__(self, ports: Ports, names: Names) -> None:
+        self._ports = ports
+        self._names = names
+        self._at_once = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def read(self, reader: UserId, after: int, entry: Entry) -> list[Entry]:
+        """What `reader` may read after seq `after` and before `entry`, in order. Raises what the log raises."""
+        missing: list[Entry] = []
+        while True:
+            async with self._at_once:
+                page = await self._ports.messages.history(reader, entry.ref_for(reader), after=after, limit=GAP_PAGE)
+            missing += [found for found in page.entries if found.seq < entry.seq]
+            if not page.more or not page.entries or page.entries[-1].seq >= entry.seq:
+                return await with_names(missing, self._names)
+            after = page.entries[-1].seq

@@ -7,8 +7,9 @@ A bare ASGI application, for Starlette's WebSocket class costs a third of the th
 from __future__ import annotations
 
 import asyncio
-from urllib.parse import parse_qs
+from urllib.parse import unquote
 
+import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from xinyu.gateway.auth import Authenticator, Caller
@@ -30,6 +31,13 @@ log = get_logger(__name__)
 WRITER_EXTENSION = "xinyu.frame_writer"
 """A server may put a FrameWriter of its own into the scope's extensions: the direct way to the socket."""
 PATH_PREFIX = "/wss/"
+CLOSE_SECONDS = 2.0
+"""A client that does not read for so long is cut off without a close frame."""
+LINGER_SECONDS = 15.0
+"""And one that does not end the connection for so long after its close frame."""
+RETRY_MS = 5000
+MAX_DEVICE_ID = 100
+MAX_PLATFORM = 20
 
 
 class WebSocketEndpoint:
@@ -60,7 +68,7 @@ class WebSocketEndpoint:
         if not scope["path"].startswith(PATH_PREFIX):
             await send({"type": "websocket.close", "code": 1000})
             return
-        query = {key: values[-1] for key, values in parse_qs(scope["query_string"].decode("latin-1")).items()}
+        query = _parameters(scope["query_string"])
         writer: FrameWriter = scope.get("extensions", {}).get(WRITER_EXTENSION) or AsgiFrameWriter(send)
         scope["headers"], scope["query_string"], scope["raw_path"] = [], b"", b""  # the token stays nowhere
         await send({"type": "websocket.accept"})
@@ -86,8 +94,14 @@ class WebSocketEndpoint:
             log.warning("a token could not be checked; the client is asked to come back", error=error.code)
             await send({"type": "websocket.close", "code": int(CloseCode.UNAVAILABLE), "reason": "reconnect later"})
             return None
+        if self._hub.is_draining:
+            await send({"type": "websocket.close", "code": int(CloseCode.DRAIN), "reason": "the node is leaving"})
+            return None
         if self._hub.is_full:
             self._hub.refused += 1
+            if sync:  # to a page it would be a message on the screen at every attempt
+                told = {"error_code": 429, "error_message": "too many sessions", "retry_after_ms": RETRY_MS}
+                await send({"type": "websocket.send", "text": event_frame("event_error", told).decode()})
             await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED), "reason": "full"})
             return None
         return self._connection(caller, query, sync, writer, send)
@@ -95,11 +109,13 @@ class WebSocketEndpoint:
     def _connection(
         self, caller: Caller, query: dict[str, str], sync: bool, writer: FrameWriter, send: Send
     ) -> Connection:
-        device_id = query.get("device_id", "")
-        usable = 0 < len(device_id) <= 100 and device_id.isascii() and device_id.isprintable()
+        device_id, platform = query.get("device_id", ""), query.get("platform", "")
+        usable = 0 < len(device_id) <= MAX_DEVICE_ID and device_id.isascii() and device_id.isprintable()
+        if not (platform.isascii() and platform.isalnum() and len(platform) <= MAX_PLATFORM):
+            platform = caller.platform or "web"
         session = Session(
             session_id=SessionId(new_hex_id()),
-            caller=caller,
+            caller=msgspec.structs.replace(caller, platform=platform),
             device_id=DeviceId(device_id if usable else caller.login_id),
             sync=sync,
             at=self._here,
@@ -108,7 +124,8 @@ class WebSocketEndpoint:
         queue = SendQueue(writer, self._settings.send_queue_frames, self._settings.send_queue_bytes)
 
         def close(code: int, reason: str) -> None:
-            task = asyncio.ensure_future(_close(send, code, reason))
+            self._hub.closes[code] += 1
+            task = asyncio.ensure_future(_close(send, writer, code, reason))
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -117,11 +134,7 @@ class WebSocketEndpoint:
     async def _serve(self, connection: Connection, receive: Receive) -> None:
         catching_up: asyncio.Task[None] | None = None
         try:
-            behind = await self._sessions.open(connection)
-            if behind:  # reads while it runs, for acks are part of it
-                catching_up = asyncio.ensure_future(self._sessions.catch_up(connection, behind))
-            else:
-                await self._sessions.catch_up(connection, [])
+            catching_up = await self._sessions.open(connection)
             while True:
                 message = await receive()
                 if message["type"] != "websocket.receive":
@@ -133,6 +146,7 @@ class WebSocketEndpoint:
         finally:
             if catching_up is not None:
                 catching_up.cancel()
+                await asyncio.wait([catching_up])
             await self._sessions.close(connection)
 
     def _take(self, connection: Connection, message: Message) -> None:
@@ -140,18 +154,34 @@ class WebSocketEndpoint:
         if text is None or connection.session.state is State.CLOSED:
             return  # binary frames are ignored (CONTRACT.md section 2.1)
         frame = connection.session.receive(text, self._clock.monotonic())
-        if frame is None or frame.event in ("ack", "pong"):
+        if frame is None:
             return
-        if frame.event == "ping" and frame.id is None:
+        if frame.id is not None:  # whatever it is, it gets one answer
+            self._requests.begin(connection, frame)
+        elif frame.event == "ping":
             connection.put(event_frame("pong", {"ts": self._clock.now_ms()}))
-        elif frame.event == "echo" and frame.id is None:
+        elif frame.event == "echo":
             connection.put(event_frame("echo", frame.payload))
-        else:
+        elif frame.event not in ("ack", "pong"):
             self._requests.begin(connection, frame)
 
 
-async def _close(send: Send, code: int, reason: str) -> None:
+async def _close(send: Send, writer: FrameWriter, code: int, reason: str) -> None:
     try:
-        await send({"type": "websocket.close", "code": code, "reason": reason})
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await send({"type": "websocket.close", "code": code, "reason": reason})
+    except TimeoutError:
+        writer.abort()
     except (OSError, RuntimeError):
         return  # closed already
+    else:
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, writer.abort)
+
+
+def _parameters(query: bytes) -> dict[str, str]:
+    """Query parameters, the last of a name. The token is taken as it comes (CONTRACT.md section 2.1)."""
+    found: dict[str, str] = {}
+    for part in query.decode("latin-1").split("&"):
+        name, _, value = part.partition("=")
+        found[name] = value if name == "token" else unquote(value)
+    return found

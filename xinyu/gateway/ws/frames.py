@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.ids import MAX_JSON_INT
 
+MAX_REQUEST_ID = 200
+"""Characters; the id comes back in the answer."""
+NO_PAYLOAD = msgspec.Raw(b"{}")
 _encode = msgspec.json.Encoder().encode
+RequestId = (
+    Annotated[str, msgspec.Meta(max_length=MAX_REQUEST_ID)]
+    | Annotated[int, msgspec.Meta(ge=-MAX_JSON_INT, le=MAX_JSON_INT)]
+)
 
 
 class ClientFrame(msgspec.Struct):
     """Any frame of a client. Fields of a wrong type make the whole frame unreadable."""
 
     event: str = ""
-    id: str | int | None = None
-    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    id: RequestId | None = None
+    payload: msgspec.Raw = NO_PAYLOAD
     ackid: str | None = None
     cursors: dict[str, int] | None = None
     trace_id: str | None = None
@@ -28,9 +36,12 @@ _decode = msgspec.json.Decoder(ClientFrame).decode
 def parse_frame(text: str) -> ClientFrame | None:
     """A client's frame; None for anything that is none (ignored, CONTRACT.md section 2.2)."""
     try:
-        return _decode(text)
+        frame = _decode(text)
     except (msgspec.MsgspecError, UnicodeError, RecursionError):
         return None
+    if bytes(frame.payload) == b"null":
+        frame.payload = NO_PAYLOAD
+    return frame
 
 
 def event_frame(event: str, payload: Any, ackid: str | None = None) -> bytes:

@@ -11,7 +11,7 @@ from xinyu.gateway.ports import Ports
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.frames import event_frame
-from xinyu.gateway.ws.hub import Connection, Hub
+from xinyu.gateway.ws.hub import Hub
 from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
@@ -75,19 +75,19 @@ class Housekeeping:
         for ended in await self._ports.logins.list_ended_since(since_ms):
             for connection in self._hub.of_user(ended.user_id):
                 if connection.session.caller.login_id == ended.login_id:
-                    _end_login(connection)
+                    connection.close(CloseCode.LOGIN_ENDED, "login ended")
         self._swept_to_ms = now_ms
         for connection in self._hub:
             if connection.session.caller.expires_at * 1000 <= now_ms:
-                _end_login(connection)
+                connection.close(CloseCode.LOGIN_ENDED, "login ended")
 
     async def repeat_pushes(self) -> None:
         """Send again what was not acknowledged in time."""
         now = self._clock.monotonic()
         for connection in self._hub:
             session = connection.session
-            if session.sync or not session.unacked_count:
-                continue
+            if not session.unacked_count or connection.queue.queued_frames:
+                continue  # nothing to repeat, or what is to be repeated has perhaps not left yet
             due = session.due(now, self._settings.retransmit_seconds, TRIES_BEFORE_CLOSE)
             if due is None:
                 connection.close(CloseCode.NO_ACKS, "pushes stay unacknowledged: reconnect")
@@ -104,6 +104,7 @@ class Housekeeping:
 
     async def drain(self, seconds: float) -> None:
         """Send all sessions away, spread over `seconds`; each is delivered to until it is gone (G9)."""
+        self._hub.is_draining = True
         leaving = list(self._hub)
         delays = {connection: random.uniform(0, seconds) for connection in leaving}
         for connection in leaving:
@@ -129,10 +130,3 @@ class Housekeeping:
                 await work()
             except XinyuError as error:
                 log.warning("housekeeping is put off: a service is away", work=work.__name__, error=error.code)
-
-
-def _end_login(connection: Connection) -> None:
-    if connection.session.sync:
-        connection.close(CloseCode.LOGIN_ENDED, "login ended")
-    else:  # existing web clients stop reconnecting only on 1000
-        connection.close(CloseCode.NORMAL, "login ended")

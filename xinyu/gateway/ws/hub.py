@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 
 from xinyu.delivery.types import CloseOrder
-from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.close_codes import CloseCode, as_told
 from xinyu.gateway.ws.send_queue import SendQueue
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.ids import DeviceId, SessionId, UserId
@@ -36,11 +37,18 @@ class Connection:
         self.close(CloseCode.SLOW, "too slow: reconnect and sync")
         return False
 
+    def keep(self, entries: list[Entry], entry: Entry) -> None:
+        """Let a push wait in one of this connection's lists; they are bounded as the send queue is."""
+        if len(entries) < self.queue.max_frames:
+            entries.append(entry)
+        else:
+            self.close(CloseCode.SLOW, "too slow: reconnect and sync")
+
     def close(self, code: CloseCode, reason: str) -> None:
-        """Close the socket; nothing more is sent. Idempotent."""
+        """Close the socket with the code that its kind of client understands; nothing more is sent. Idempotent."""
         if self.session.state is not State.CLOSED:
             self.session.state = State.CLOSED
-            self._close(int(code), reason)
+            self._close(int(as_told(code, self.session.sync)), reason)
 
 
 class Hub:
@@ -51,9 +59,12 @@ class Hub:
         self._max_per_user = max_per_user
         self._by_session: dict[SessionId, Connection] = {}
         self._by_user: dict[UserId, list[Connection]] = {}
+        self.is_draining = False
+        """Whether the node is leaving: it takes no more sessions."""
         self.opened = 0
         self.refused = 0
-        self.slow = 0
+        self.closes: Counter[int] = Counter()
+        """Close codes that the server said."""
 
     def __len__(self) -> int:
         return len(self._by_session)
@@ -67,14 +78,16 @@ class Hub:
         return len(self._by_session) >= self._max_sessions
 
     def add(self, connection: Connection) -> None:
-        """A session begins. A user over his limit loses his oldest."""
+        """A session begins. A user over his limit loses his oldest ones."""
         session = connection.session
         self._by_session[session.session_id] = connection
         mine = self._by_user.setdefault(session.user_id, [])
         mine.append(connection)
         self.opened += 1
         if len(mine) > self._max_per_user:
-            mine[0].close(CloseCode.REPLACED, "too many sessions of this user")
+            alive = [found for found in mine if found.session.state is not State.CLOSED]
+            for oldest in alive[: max(0, len(alive) - self._max_per_user)]:
+                oldest.close(CloseCode.REPLACED, "too many sessions of this user")
 
     def remove(self, connection: Connection) -> None:
         """A session has ended. Idempotent."""
@@ -119,11 +132,15 @@ class Hub:
         queued = [
             (c.queue.queued_frames, c.queue.queued_bytes) for c in self._by_session.values() if c.queue.queued_frames
         ]
+        unacked = sum(c.session.unacked_count for c in self._by_session.values())
         return [
             ("xinyu_ws_sessions", "Open sessions.", len(self._by_session)),
             ("xinyu_ws_users", "Users with a session here.", len(self._by_user)),
             ("xinyu_ws_opened_total", "Sessions opened.", self.opened),
             ("xinyu_ws_refused_total", "Connections with a bad token or at a full node.", self.refused),
+            ("xinyu_ws_slow_total", "Sessions closed at a full queue.", self.closes[CloseCode.SLOW]),
+            ("xinyu_ws_unanswered_total", "Sessions closed for want of acks.", self.closes[CloseCode.NO_ACKS]),
+            ("xinyu_ws_unacked_pushes", "Pushes awaiting their acks.", unacked),
             ("xinyu_ws_queued_frames", "Frames waiting in send queues.", sum(f for f, _ in queued)),
             ("xinyu_ws_queued_bytes", "Bytes waiting in send queues.", sum(b for _, b in queued)),
         ]

@@ -11,13 +11,13 @@ from xinyu.delivery.types import NodePush
 
 
 class _Conversation:
-    __slots__ = ("last", "sessions", "since", "waiting")
+    __slots__ = ("last", "sessions", "waiting")
 
     def __init__(self, last: int) -> None:
         self.last = last
         self.sessions = 0
-        self.waiting: dict[int, NodePush] | None = None
-        self.since = 0.0
+        self.waiting: dict[int, tuple[NodePush, float]] | None = None
+        """seq → the push and since when it waits"""
 
 
 class PushOrder:
@@ -45,8 +45,12 @@ class PushOrder:
         found = self._conversations.get(conversation_id)
         if found is not None:
             found.sessions -= 1
-            if found.sessions <= 0 and not found.waiting:
-                del self._conversations[conversation_id]
+            self._forget_unused(conversation_id, found)
+
+    def is_early(self, push: NodePush) -> bool:
+        """Whether its predecessor was not pushed here."""
+        found = self._conversations.get(push.conversation_id)
+        return found is not None and push.seq > found.last + 1
 
     def offer(self, push: NodePush, now: float) -> list[NodePush]:
         """A push arrived: what may go out now, in order. Late repetitions go out as they come; sessions know what they
@@ -58,35 +62,53 @@ class PushOrder:
             found.last = push.seq
             return [push]
         if found.waiting is None:
-            found.waiting, found.since = {}, now
+            found.waiting = {}
             self._holding.add(push.conversation_id)
-        known = found.waiting.get(push.seq)
-        found.waiting[push.seq] = push if known is None else _joined(known, push)
+        known, since = found.waiting.get(push.seq, (None, now))
+        found.waiting[push.seq] = (push if known is None else _joined(known, push), since)
         return self._released(push.conversation_id, found)
+
+    def passed(self, conversation_id: int, seq: int) -> list[NodePush]:
+        """No session here needs anything up to `seq`: what waited for that, in order."""
+        found = self._conversations.get(conversation_id)
+        if found is None:
+            return []
+        waiting = found.waiting or {}
+        out = [waiting.pop(key)[0] for key in sorted(waiting) if key <= seq]
+        found.last = max(found.last, seq)
+        return out + self._released(conversation_id, found)
+
+    def first_waiting(self) -> list[NodePush]:
+        """The first push that waits, of each conversation that has some."""
+        waiting = [self._conversations[conversation_id].waiting or {} for conversation_id in self._holding]
+        return [pushes[min(pushes)][0] for pushes in waiting if pushes]
 
     def overdue(self, now: float) -> list[NodePush]:
         """Pushes whose predecessors have not come in time, in order: their sessions fill the gap from the log."""
         out: list[NodePush] = []
         for conversation_id in list(self._holding):
             found = self._conversations[conversation_id]
-            if now - found.since >= self._hold and found.waiting:
-                out += [found.waiting[seq] for seq in sorted(found.waiting)]
-                found.last = max(found.last, *found.waiting)
-                found.waiting = None
-                self._holding.discard(conversation_id)
+            waiting = found.waiting or {}
+            late = [seq for seq, (_, since) in waiting.items() if now - since >= self._hold]
+            if late:
+                out += self.passed(conversation_id, max(late))
         return out
 
     def _released(self, conversation_id: int, found: _Conversation) -> list[NodePush]:
         out: list[NodePush] = []
         waiting = found.waiting
-        assert waiting is not None
-        while (push := waiting.pop(found.last + 1, None)) is not None:
-            found.last = push.seq
-            out.append(push)
+        while waiting and (first := waiting.pop(found.last + 1, None)) is not None:
+            found.last += 1
+            out.append(first[0])
         if not waiting:
             found.waiting = None
             self._holding.discard(conversation_id)
+            self._forget_unused(conversation_id, found)
         return out
+
+    def _forget_unused(self, conversation_id: int, found: _Conversation) -> None:
+        if found.sessions <= 0 and not found.waiting:
+            self._conversations.pop(conversation_id, None)
 
 
 def _joined(a: NodePush, b: NodePush) -> NodePush:

@@ -108,8 +108,7 @@ class Requests:
             )
             result = await event.handler(call)
             if frame.id is not None and connection.put(reply_frame(frame.id, result)):
-                if frame.event == SEND_EVENT and isinstance(result, MessageRecord) and result.sequence:
-                    self._deliverer.replied(connection, result.talk_id, result.sequence)
+                self._note(connection, frame, result)
         except XinyuError as error:
             if error.category is Category.INTERNAL:
                 log.exception("a request failed; the stack below says where", event_name=frame.event)
@@ -123,6 +122,11 @@ class Requests:
             self._refuse(connection, frame.id, XinyuError())
         finally:
             session.in_flight -= 1
+
+    def _note(self, connection: Connection, frame: ClientFrame, result: object) -> None:
+        """The reply to a send is this session's copy of the entry."""
+        if frame.event == SEND_EVENT and isinstance(result, MessageRecord) and result.sequence:
+            self._deliverer.replied(connection, result.talk_id, result.sequence)
 
     def _refuse(self, connection: Connection, request_id: str | int | None, error: XinyuError) -> None:
         if request_id is not None:

@@ -26,6 +26,9 @@ class FrameWriter(abc.ABC):
     def on_writable(self, resume: Callable[[], None]) -> None:
         """Call `resume` whenever writing becomes possible again."""
 
+    def abort(self) -> None:  # noqa: B027 - what has no such way needs none
+        """Cut the connection without a close handshake, dropping what its peer has not read. Idempotent."""
+
 
 class AsgiFrameWriter(FrameWriter):
     """Over plain ASGI: each frame is a `send` in a task of its own. For servers without the direct way."""
@@ -67,6 +70,11 @@ class SendQueue:
         writer.on_writable(self._flush)
 
     @property
+    def max_frames(self) -> int:
+        """The bound in frames."""
+        return self._max_frames
+
+    @property
     def queued_frames(self) -> int:
         """Frames that wait."""
         return len(self._queue) if self._queue else 0
@@ -93,8 +101,3 @@ class SendQueue:
             self._bytes -= len(self._queue.popleft())
         if not self._queue:
             self._queue = None
-
-    async def drained(self) -> None:
-        """Return when nothing waits."""
-        while self._queue:
-            await asyncio.sleep(0.01)
