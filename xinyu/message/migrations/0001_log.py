@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("party_b", sa.BigInteger(), nullable=False),
         sa.Column("last_seq", sa.BigInteger(), nullable=False),
         sa.Column("last_ordinal", sa.BigInteger(), nullable=False),
+        sa.Column("last_ordinal_a", sa.BigInteger(), nullable=False),
         sa.Column("preview_seq", sa.BigInteger(), nullable=False),
         sa.Column("last_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("members_version", sa.BigInteger(), nullable=False),
@@ -78,6 +79,7 @@ def upgrade() -> None:
         sa.Column("type", sa.SmallInteger(), nullable=False),
         sa.Column("sender_id", sa.BigInteger(), nullable=False),
         sa.Column("ordinal", sa.BigInteger(), nullable=False),
+        sa.Column("ordinal_a", sa.BigInteger(), nullable=False),
         sa.Column("sent_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("recalled", sa.SmallInteger(), nullable=False),
         sa.Column("content", sa.Text().with_variant(mysql.MEDIUMTEXT(), "mysql"), nullable=False),
@@ -88,7 +90,6 @@ def upgrade() -> None:
         mysql_engine="InnoDB",
         sqlite_with_rowid=False,
     )
-    op.create_index("ix_message_entry_sender", "message_entry", ["conversation_id", "sender_id", "seq"], unique=False)
     op.create_table(
         "message_forward",
         sa.Column(
@@ -164,6 +165,7 @@ def upgrade() -> None:
         sa.Column("cleared_seq", sa.BigInteger(), nullable=False),
         sa.Column("read_seq", sa.BigInteger(), nullable=False),
         sa.Column("read_ordinal", sa.BigInteger(), nullable=False),
+        sa.Column("read_ordinal_a", sa.BigInteger(), nullable=False),
         sa.Column("listed_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("conversation_id", "user_id"),
         mysql_charset="utf8mb4",
@@ -209,3 +211,14 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_message_outbox_pending", "message_outbox", ["done_ms", "created_ms"], unique=False)
+    op.create_table(
+        "message_own",
+        sa.Column("conversation_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("user_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("seq", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("conversation_id", "user_id", "seq"),
+        mysql_charset="utf8mb4",
+        mysql_collate="utf8mb4_unicode_ci",
+        mysql_engine="InnoDB",
+        sqlite_with_rowid=False,
+    )

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store import DeviceStore
 from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
-from xinyu.message.store_sql.views import JOINED, own_unread, ref_of
+from xinyu.message.store_sql.views import JOINED, own_unread, read_unread, ref_of
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, SyncItem, SyncPage
 from xinyu.storage.schema import AnyRow, insert_new, upsert
@@ -96,7 +96,7 @@ class DeviceStoreSql(DeviceStore):
             have = dict(cursors) if cursors is not None else _cursors(connection, user_id, device_id)
             items: list[SyncItem] = []
             room, more = limit, False
-            for row in _behind(connection, user_id, have):
+            for row in _behind(connection, user_id, have, cursors is not None):
                 if limit and (room <= 0 or len(items) >= SYNC_CONVERSATIONS):
                     more = True
                     break
@@ -168,8 +168,9 @@ def _cursors(connection: Connection, user_id: UserId, device_id: DeviceId) -> di
     return {row.conversation_id: row.seq for row in rows}
 
 
-def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) -> list[AnyRow]:
-    """The user's conversations in which the device lacks something."""
+def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int], named: bool) -> list[AnyRow]:
+    """The user's conversations in which the device lacks something; when it `named` its cursors, also those that it
+    did not name at all, so that it learns of them."""
     rows = connection.execute(
         sa.select(
             _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.active, _M.read_seq, _M.read_ordinal,
@@ -179,7 +180,12 @@ def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int]) ->
         .where(_M.user_id == user_id)
         .order_by(_C.id)
     ).all()  # fmt: skip
-    return [row for row in rows if row.head is not None and row.head > max(have.get(row.id, 0), row.join_seq)]
+    return [
+        row
+        for row in rows
+        if row.head is not None
+        and ((named and row.id not in have) or row.head > max(have.get(row.id, 0), row.join_seq))
+    ]
 
 
 def _sync_item(
@@ -197,17 +203,15 @@ def _sync_item(
         rows = connection.execute(statement.order_by(_E.seq).limit(room + 1)).all()
         more = len(rows) > room
         entries = sight.entries(connection, rows[:room])
-    ordinal = row.last_ordinal
+    unread = max(0, row.last_ordinal - row.read_ordinal - row.own)
     if not row.active:  # what came after he left is not his to count
-        ordinal = connection.execute(
-            sa.select(_E.ordinal).where(_E.conversation_id == row.id, _E.seq == row.head)
-        ).scalar_one()
+        _, unread = read_unread(connection, {row.id: [user_id]}, row.head)[user_id, row.id]
     return SyncItem(
         conversation_id=row.id,
         ref=ref_of(row, user_id),
         last_seq=row.head,
         read_seq=row.read_seq,
-        unread=max(0, ordinal - row.read_ordinal - row.own),
+        unread=unread,
         entries=entries,
         more=more,
     )

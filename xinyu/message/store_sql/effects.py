@@ -48,7 +48,7 @@ def _member_row(conversation_id: int, user_id: int, now_ms: int) -> dict[str, An
     return {
         "conversation_id": conversation_id, "user_id": user_id, "version": 0, "active": 1, "role": 1,
         "muted_until_ms": 0, "accepts": 1, "pinned": 0, "muted": 0, "hidden_seq": -1, "cleared_seq": 0, "read_seq": 0,
-        "read_ordinal": 0, "listed_at_ms": now_ms,
+        "read_ordinal": 0, "read_ordinal_a": 0, "listed_at_ms": now_ms,
     }  # fmt: skip
 
 
@@ -112,7 +112,11 @@ class _Application:
             conversation.state_version = state.version
             conversation.mute_all = int(state.mute_all)
             conversation.dismissed = int(state.dismissed)
-        before_seq, before_ordinal = conversation.last_seq, conversation.last_ordinal
+        start = {
+            "read_seq": conversation.last_seq,
+            "read_ordinal": conversation.last_ordinal,
+            "read_ordinal_a": conversation.last_ordinal_a,
+        }
         event = self.effect.event
         entry = None
         if event is not None:
@@ -128,7 +132,7 @@ class _Application:
             row = rows.get(change.user_id)
             if row is not None and row.active and not change.active:
                 leavers.append(change.user_id)
-            self._write_member(conversation, change, row, before_seq, before_ordinal)
+            self._write_member(conversation, change, row, start)
         conversation.members_version += 1
         self.log.touch(conversation)
         if entry is None:
@@ -148,9 +152,9 @@ class _Application:
         conversation: Conversation,
         change: MemberChange,
         row: AnyRow | None,
-        before_seq: int,
-        before_ordinal: int,
+        start: dict[str, int],
     ) -> None:
+        """`start` is where a new membership begins, with nothing unread."""
         rights = {
             "version": change.version, "active": int(change.active), "role": int(change.role),
             "muted_until_ms": change.muted_until_ms, "accepts": int(change.accepts),
@@ -159,18 +163,18 @@ class _Application:
         shown = {}
         if joins or (row is not None and change.accepts and not row.accepts):
             shown = {"hidden_seq": -1, "listed_at_ms": self.now_ms}
-        start = {"read_seq": before_seq, "read_ordinal": before_ordinal} if joins else {}
+        begun = start if joins else {}
         if row is None:
             new = _member_row(conversation.id, change.user_id, self.now_ms)
-            self.connection.execute(sa.insert(MEMBER), new | rights | shown | start)
+            self.connection.execute(sa.insert(MEMBER), new | rights | shown | begun)
         else:
             self.connection.execute(
                 sa.update(MEMBER)
                 .where(_M.conversation_id == conversation.id, _M.user_id == change.user_id)
-                .values(**rights, **shown, **start)
+                .values(**rights, **shown, **begun)
             )
         if joins:
-            start_interval(self.connection, conversation.id, change.user_id, before_seq)
+            start_interval(self.connection, conversation.id, change.user_id, start["read_seq"])
         elif row is not None and row.active and not change.active:
             self.connection.execute(
                 sa.update(INTERVAL)

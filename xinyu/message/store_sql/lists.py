@@ -160,11 +160,15 @@ def _ensure_private(connection: Connection, parties: tuple[int, int], now_ms: in
 
 def _move(connection: Connection, user_id: UserId, conversation_id: ConversationId, target: int) -> bool:
     """Move a read cursor up to `target`; whether it was below."""
-    ordinal = sa.select(_E.ordinal).where(_E.conversation_id == conversation_id, _E.seq == target).scalar_subquery()
+    at_target = (_E.conversation_id == conversation_id, _E.seq == target)
     moved = connection.execute(
         sa.update(MEMBER)
         .where(_M.conversation_id == conversation_id, _M.user_id == user_id, _M.read_seq < target)
-        .values(read_seq=target, read_ordinal=ordinal)
+        .values(
+            read_seq=target,
+            read_ordinal=sa.select(_E.ordinal).where(*at_target).scalar_subquery(),
+            read_ordinal_a=sa.select(_E.ordinal_a).where(*at_target).scalar_subquery(),
+        )
     )
     return bool(moved.rowcount)
 

@@ -186,13 +186,17 @@ class LogStoreSql(LogStore):
             sight = read_sight(connection, user_id, conversation_id)
             if sight is None:
                 raise NotAMember()
-            head = connection.execute(sa.select(_C.last_seq, _C.last_ordinal).where(_C.id == conversation_id)).one()
+            head = connection.execute(
+                sa.select(_C.last_seq, _C.last_ordinal, _C.last_ordinal_a).where(_C.id == conversation_id)
+            ).one()
             if sight.cleared_seq >= head.last_seq:
                 return []
             mine = sa.update(MEMBER).where(_M.conversation_id == conversation_id, _M.user_id == user_id)
             connection.execute(mine.values(cleared_seq=head.last_seq))
             connection.execute(
-                mine.where(_M.read_seq < head.last_seq).values(read_seq=head.last_seq, read_ordinal=head.last_ordinal)
+                mine.where(_M.read_seq < head.last_seq).values(
+                    read_seq=head.last_seq, read_ordinal=head.last_ordinal, read_ordinal_a=head.last_ordinal_a
+                )
             )
             content = {**sight.named(user_id), "seq": head.last_seq}
             return _tell_self(transaction, user_id, EntryType.SELF_CLEARED, content, notice)

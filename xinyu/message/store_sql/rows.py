@@ -15,9 +15,9 @@ from sqlalchemy import Connection, bindparam
 
 from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
 from xinyu.message.store import Appended, MemberRights, Membership, OutboxKey
-from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX, OWN
 from xinyu.message.types import Entry, EntryType, Kind, Role
-from xinyu.storage.schema import AnyRow, insert_new, upsert
+from xinyu.storage.schema import AnyRow, Prepared, insert_new, upsert
 
 _C, _M, _K = CONVERSATION.c, MEMBER.c, KEY.c
 
@@ -31,15 +31,17 @@ _FIND_KEYS = sa.select(KEY).where(_K.msg_id.in_(bindparam("ids", expanding=True)
 _SELECT_MEMBERS = sa.select(_M.user_id, _M.active, _M.role, _M.muted_until_ms, _M.accepts).where(
     _M.conversation_id == bindparam("id")
 )
-_INSERT_ENTRY = sa.insert(ENTRY)
-_INSERT_KEY = sa.insert(KEY)
-_INSERT_OUTBOX = sa.insert(OUTBOX)
-_UPDATE_CONVERSATION = (
+_INSERT_ENTRY = Prepared(sa.insert(ENTRY))
+_INSERT_KEY = Prepared(sa.insert(KEY))
+_INSERT_OUTBOX = Prepared(sa.insert(OUTBOX))
+_INSERT_OWN = Prepared(sa.insert(OWN))
+_UPDATE_CONVERSATION = Prepared(
     sa.update(CONVERSATION)
     .where(_C.id == bindparam("key"))
     .values(
         last_seq=bindparam("last_seq"),
         last_ordinal=bindparam("last_ordinal"),
+        last_ordinal_a=bindparam("last_ordinal_a"),
         preview_seq=bindparam("preview_seq"),
         last_at_ms=bindparam("last_at_ms"),
         members_version=bindparam("members_version"),
@@ -49,8 +51,8 @@ _UPDATE_CONVERSATION = (
     )
 )
 _MY_OUTBOX = sa.and_(OUTBOX.c.conversation_id == bindparam("id"), OUTBOX.c.seq == bindparam("at"))
-_REMOVE_OUTBOX = sa.delete(OUTBOX).where(_MY_OUTBOX)
-_MARK_OUTBOX = sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now"))
+_REMOVE_OUTBOX = Prepared(sa.delete(OUTBOX).where(_MY_OUTBOX))
+_MARK_OUTBOX = Prepared(sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now")))
 
 
 @dataclass(slots=True)
@@ -63,6 +65,7 @@ class Conversation:
     party_b: int
     last_seq: int
     last_ordinal: int
+    last_ordinal_a: int
     preview_seq: int
     last_at_ms: int
     members_version: int
@@ -87,7 +90,7 @@ def ensure_conversation(connection: Connection, kind: Kind, parties: tuple[int, 
     if found is not None:
         return found
     row = {
-        "kind": int(kind), "party_a": parties[0], "party_b": parties[1], "last_seq": 0, "last_ordinal": 0,
+        "kind": int(kind), "party_a": parties[0], "party_b": parties[1], "last_seq": 0, "last_ordinal": 0, "last_ordinal_a": 0,
         "preview_seq": 0, "last_at_ms": now_ms, "members_version": 1, "state_version": 0, "mute_all": 0, "dismissed": 0,
     }  # fmt: skip
     insert_new(connection, CONVERSATION, row)
@@ -132,9 +135,9 @@ def settle(connection: Connection, keys: Sequence[OutboxKey], now_ms: int, keep:
         return
     ordered = sorted(keys)
     if keep:
-        connection.execute(_MARK_OUTBOX, [{"id": id_, "at": seq, "now": now_ms} for id_, seq in ordered])
+        _MARK_OUTBOX.run(connection, [{"id": id_, "at": seq, "now": now_ms} for id_, seq in ordered])
     else:
-        connection.execute(_REMOVE_OUTBOX, [{"id": id_, "at": seq} for id_, seq in ordered])
+        _REMOVE_OUTBOX.run(connection, [{"id": id_, "at": seq} for id_, seq in ordered])
 
 
 class LogTransaction:
@@ -148,6 +151,7 @@ class LogTransaction:
         self._entries: list[dict[str, Any]] = []
         self._keys: list[dict[str, Any]] = []
         self._outbox: list[dict[str, Any]] = []
+        self._own: list[dict[str, Any]] = []
 
     def lock(self, ids: Iterable[int], skip_locked: bool = False) -> None:
         """Lock conversations in ascending order. With `skip_locked`, those that others hold are left out."""
@@ -186,13 +190,19 @@ class LogTransaction:
         if conversation.kind is not Kind.SELF:
             if type_ < EntryType.SYSTEM_TEXT:
                 conversation.last_ordinal += 1
+                if conversation.kind is Kind.GROUP:
+                    self._own.append(
+                        {"conversation_id": conversation.id, "user_id": sender_id, "seq": conversation.last_seq}
+                    )
+                elif sender_id == conversation.party_a:
+                    conversation.last_ordinal_a += 1
             if type_ != EntryType.RECALLED:
                 conversation.preview_seq = conversation.last_seq
         self.touch(conversation)
         seq, id_, sent_at_ms = conversation.last_seq, conversation.id, conversation.last_at_ms
         self._entries.append({
             "conversation_id": id_, "seq": seq, "msg_id": msg_id, "type": int(type_), "sender_id": sender_id,
-            "ordinal": conversation.last_ordinal, "sent_at_ms": sent_at_ms, "recalled": 0, "content": content,
+            "ordinal": conversation.last_ordinal, "ordinal_a": conversation.last_ordinal_a, "sent_at_ms": sent_at_ms, "recalled": 0, "content": content,
             "quote": quote,
         })  # fmt: skip
         self._keys.append(
@@ -200,7 +210,7 @@ class LogTransaction:
         )
         self._outbox.append({
             "conversation_id": id_, "seq": seq, "created_ms": self.now_ms, "origin_session": origin_session,
-            "trace_id": trace_id, "lease_until_ms": 0, "attempts": 0, "quarantined": 0,
+            "trace_id": trace_id, "done_ms": None, "owner": None, "lease_until_ms": 0, "attempts": 0, "quarantined": 0,
         })  # fmt: skip
         return Entry(
             conversation_id=id_,
@@ -218,19 +228,21 @@ class LogTransaction:
     def flush(self) -> None:
         """Write all rows. The ids go first: a taken one fails before anything else is written."""
         if self._keys:
-            self.connection.execute(_INSERT_KEY, self._keys)
-            self.connection.execute(_INSERT_ENTRY, self._entries)
-            self.connection.execute(_INSERT_OUTBOX, self._outbox)
+            _INSERT_KEY.run(self.connection, self._keys)
+            _INSERT_ENTRY.run(self.connection, self._entries)
+            _INSERT_OUTBOX.run(self.connection, self._outbox)
+            _INSERT_OWN.run(self.connection, self._own)
         if self._touched:
             rows = [
                 {
-                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal, "preview_seq": c.preview_seq,
+                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal, "last_ordinal_a": c.last_ordinal_a,
+                    "preview_seq": c.preview_seq,
                     "last_at_ms": c.last_at_ms, "members_version": c.members_version,
                     "state_version": c.state_version, "mute_all": c.mute_all, "dismissed": c.dismissed,
                 }
                 for c in self._touched.values()
             ]  # fmt: skip
-            self.connection.execute(_UPDATE_CONVERSATION, rows)
+            _UPDATE_CONVERSATION.run(self.connection, rows)
 
 
 def notify_self(transaction: LogTransaction, user_id: UserId, type_: int, content: str, msg_id: MsgId) -> Appended:
@@ -255,7 +267,7 @@ def ensure_self(connection: Connection, user_id: UserId, now_ms: int) -> Convers
         {
             "conversation_id": id_, "user_id": user_id, "version": 1, "active": 1, "role": 1, "muted_until_ms": 0,
             "accepts": 1, "pinned": 0, "muted": 0, "hidden_seq": -1, "cleared_seq": 0, "read_seq": 0,
-            "read_ordinal": 0, "listed_at_ms": now_ms,
+            "read_ordinal": 0, "read_ordinal_a": 0, "listed_at_ms": now_ms,
         },
     )  # fmt: skip
     start_interval(connection, id_, user_id, 0)

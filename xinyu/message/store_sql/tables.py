@@ -18,6 +18,7 @@ CONVERSATION = sa.Table(
     sa.Column("party_b", Int64, nullable=False),
     sa.Column("last_seq", Int64, nullable=False, default=0),
     sa.Column("last_ordinal", Int64, nullable=False, default=0),
+    sa.Column("last_ordinal_a", Int64, nullable=False, default=0),
     sa.Column("preview_seq", Int64, nullable=False, default=0),
     sa.Column("last_at_ms", Int64, nullable=False),
     sa.Column("members_version", Int64, nullable=False, default=1),
@@ -27,8 +28,9 @@ CONVERSATION = sa.Table(
     sa.UniqueConstraint("kind", "party_a", "party_b", name="uq_message_conversation"),
     **TABLE_OPTIONS,
 )
-"""`last_ordinal` counts badge-worthy entries; `preview_seq` is the newest entry with a preview; `members_version`
-changes with anything that decides who may send or receive."""
+"""`last_ordinal` counts badge-worthy entries, `last_ordinal_a` those of party_a in a private conversation;
+`preview_seq` is the newest entry with a preview; `members_version` changes with anything that decides who may send or
+receive."""
 
 MEMBER = sa.Table(
     "message_member",
@@ -46,6 +48,7 @@ MEMBER = sa.Table(
     sa.Column("cleared_seq", Int64, nullable=False, default=0),
     sa.Column("read_seq", Int64, nullable=False, default=0),
     sa.Column("read_ordinal", Int64, nullable=False, default=0),
+    sa.Column("read_ordinal_a", Int64, nullable=False, default=0),
     sa.Column("listed_at_ms", Int64, nullable=False, default=0),
     sa.Index("ix_message_member_user", "user_id", "conversation_id"),
     sqlite_with_rowid=False,
@@ -75,15 +78,27 @@ ENTRY = sa.Table(
     sa.Column("type", sa.SmallInteger, nullable=False),
     sa.Column("sender_id", Int64, nullable=False),
     sa.Column("ordinal", Int64, nullable=False),
+    sa.Column("ordinal_a", Int64, nullable=False),
     sa.Column("sent_at_ms", Int64, nullable=False),
     sa.Column("recalled", sa.SmallInteger, nullable=False, default=0),
     sa.Column("content", LongText, nullable=False),
     sa.Column("quote", LongText, nullable=False),
-    sa.Index("ix_message_entry_sender", "conversation_id", "sender_id", "seq"),
     sqlite_with_rowid=False,
     **TABLE_OPTIONS,
 )
-"""The log. Events have sender_id 0, so a user's own entries are exactly his badge-worthy ones."""
+"""The log. `ordinal` and `ordinal_a` are the conversation's counts up to here. Events have sender_id 0."""
+
+OWN = sa.Table(
+    "message_own",
+    METADATA,
+    sa.Column("conversation_id", Int64, primary_key=True, autoincrement=False),
+    sa.Column("user_id", Int64, primary_key=True, autoincrement=False),
+    sa.Column("seq", Int64, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+    **TABLE_OPTIONS,
+)
+"""Who sent what in groups, to leave own messages out of unread counts. Private conversations know it by their two
+ordinals: an index over the whole log would cost every message a page of its own."""
 
 KEY = sa.Table(
     "message_key",

@@ -12,12 +12,12 @@ from sqlalchemy import ColumnElement, Connection
 
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store_sql.rows import entry_of
-from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, ENTRY, HIDDEN, INTERVAL, MEMBER
+from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, ENTRY, HIDDEN, INTERVAL, MEMBER, OWN
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import ConversationView, Entry, EntryType, Kind, Ref
 from xinyu.storage.schema import AnyRow
 
-_C, _M, _E, _H, _I, _CU = CONVERSATION.c, MEMBER.c, ENTRY.c, HIDDEN.c, INTERVAL.c, CURSOR.c
+_C, _M, _E, _H, _I, _CU, _O = CONVERSATION.c, MEMBER.c, ENTRY.c, HIDDEN.c, INTERVAL.c, CURSOR.c, OWN.c
 JOINED = MEMBER.join(CONVERSATION, _C.id == _M.conversation_id)
 _JOIN_SEQ = (
     sa.select(sa.func.max(_I.join_seq))
@@ -26,15 +26,23 @@ _JOIN_SEQ = (
 )
 
 
-def own_unread(up_to: ColumnElement[int] | None = None) -> sa.ScalarSelect[int]:
-    """How many of a member's own messages lie behind his read cursor: counted by ordinals, but never unread."""
-    own = ENTRY.alias("own")
-    statement = sa.select(sa.func.count()).where(
-        own.c.conversation_id == _M.conversation_id, own.c.sender_id == _M.user_id, own.c.seq > _M.read_seq
+def own_unread(
+    head: ColumnElement[int] = _C.last_ordinal,
+    head_a: ColumnElement[int] = _C.last_ordinal_a,
+    up_to: ColumnElement[int] | None = None,
+) -> ColumnElement[int]:
+    """How many of a member's own messages lie behind his read cursor: counted by ordinals, but never unread. `head`
+    and `head_a` are the ordinals up to which to count, `up_to` is their seq (None: the newest)."""
+    counted = sa.select(sa.func.count()).where(
+        _O.conversation_id == _M.conversation_id, _O.user_id == _M.user_id, _O.seq > _M.read_seq
     )
     if up_to is not None:
-        statement = statement.where(own.c.seq <= up_to)
-    return statement.scalar_subquery()
+        counted = counted.where(_O.seq <= up_to)
+    of_a = head_a - _M.read_ordinal_a
+    of_b = (head - _M.read_ordinal) - of_a
+    return sa.case(
+        (_C.kind == int(Kind.GROUP), counted.scalar_subquery()), (_M.user_id == _C.party_a, of_a), else_=of_b
+    )
 
 
 def _listed(at_device: DeviceId | None) -> sa.Select[tuple[object, ...]]:
@@ -45,7 +53,8 @@ def _listed(at_device: DeviceId | None) -> sa.Select[tuple[object, ...]]:
             CURSOR,
             sa.and_(_CU.user_id == _M.user_id, _CU.device_id == at_device, _CU.conversation_id == _M.conversation_id),
         ).outerjoin(ENTRY, sa.and_(_E.conversation_id == _M.conversation_id, _E.seq == _CU.seq))
-        head_ordinal, own = sa.func.coalesce(_E.ordinal, 0).label("head_ordinal"), own_unread(_CU.seq)
+        head, head_a = sa.func.coalesce(_E.ordinal, 0), sa.func.coalesce(_E.ordinal_a, 0)
+        head_ordinal, own = head.label("head_ordinal"), own_unread(head, head_a, _CU.seq)
     return sa.select(
         _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_seq, _C.preview_seq, _C.last_at_ms,
         _M.pinned, _M.muted, _M.cleared_seq, _M.read_seq, _M.read_ordinal, _M.listed_at_ms,
@@ -130,15 +139,18 @@ def ref_of(row: AnyRow, user_id: UserId) -> Ref:
 
 
 def read_unread(
-    connection: Connection, marks: Mapping[ConversationId, Sequence[UserId]]
+    connection: Connection, marks: Mapping[ConversationId, Sequence[UserId]], up_to: int | None = None
 ) -> dict[tuple[UserId, ConversationId], tuple[int, int]]:
-    """Per member (read_seq, unread)."""
+    """Per member (read_seq, unread up to an entry, or to the newest)."""
+    source, head, head_a, last = JOINED, _C.last_ordinal, _C.last_ordinal_a, None
+    if up_to is not None:
+        source = source.join(ENTRY, sa.and_(_E.conversation_id == _C.id, _E.seq == up_to))
+        head, head_a, last = _E.ordinal, _E.ordinal_a, _E.seq
     found: dict[tuple[UserId, ConversationId], tuple[int, int]] = {}
     for conversation_id, user_ids in marks.items():
         statement = sa.select(
-            _M.user_id, _M.read_seq, _C.last_ordinal, _M.read_ordinal, own_unread().label("own")
-        ).select_from(JOINED)
+            _M.user_id, _M.read_seq, (head - _M.read_ordinal - own_unread(head, head_a, last)).label("unread")
+        ).select_from(source)
         for row in connection.execute(statement.where(_C.id == conversation_id, _M.user_id.in_(user_ids))):
-            unread = max(0, row.last_ordinal - row.read_ordinal - row.own)
-            found[row.user_id, conversation_id] = (row.read_seq, unread)
+            found[row.user_id, conversation_id] = (row.read_seq, max(0, row.unread))
     return found
