@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from xinyu.gateway.auth import Caller
+from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.http.call import Call, RawRoute, Route
 from xinyu.gateway.http.download import FOREVER, PRIVATE, Download, send_blob
 from xinyu.gateway.http.multipart import FormFile, receive_form
@@ -85,7 +86,7 @@ class CreateEmoticon(msgspec.Struct):
 class DeleteEmoticon(msgspec.Struct):
     """Forget an emoticon."""
 
-    emoticon_id: int = 0
+    emoticon_id: IdNumber = 0
 
 
 async def upload_image(request: Request, ports: Ports, caller: Caller | None) -> Response:
