@@ -1,0 +1,277 @@
+"""Real server processes for scenarios: a node is a process, a placement says which roles run in which node.
+
+Stories are written against `Placement` alone, so that they can be told again of any shape of deployment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 30.0
+STOP_SECONDS = 30.0
+COMMAND = (sys.executable, "-m", "xinyu", "run")
+
+QUICK: dict[str, Any] = {
+    "log": {"style": "json"},
+    "user": {
+        "argon2_time_cost": 1,
+        "argon2_memory_kib": 8,
+        "logins_per_address": 0,
+        "code_sends_per_address": 0,
+    },
+    "gateway": {
+        "requests_per_minute_per_user": 0,
+        "requests_per_minute_per_ip": 0,
+        "sends_per_second_per_user": 0,
+        "cursor_flush_seconds": 1.0,
+        "drain_seconds": 1.0,
+    },
+}
+"""What scenarios change of the shipped configuration: cheap passwords, no throttles, short waits."""
+
+
+def free_port() -> int:
+    """A port of loopback that is free now. Below the ephemeral ones: a client that redials a server which is down must
+    not connect to itself, and no outgoing connection may take the port meanwhile."""
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings on top of settings, key by key."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+class Node:
+    """One server process; it may be started again, on the same addresses and data."""
+
+    def __init__(self, name: str, roles: tuple[str, ...], folder: Path, config: Path, settings: Mapping[str, Any]):
+        """`roles` empty means all. `config` is a shipped file, `settings` go on top of it."""
+        self.name = name
+        self.roles = roles
+        self.data_dir = folder / "data"
+        self.log_file = folder / f"{name}.log"
+        self._config = config
+        self._overlay = folder / f"{name}.yaml"
+        addresses = {"node": name, "data_dir": str(self.data_dir), "admin_port": free_port()}
+        ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}}
+        self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
+        self._process: subprocess.Popen[bytes] | None = None
+        self.addresses: dict[str, Any] = {}
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def rss_bytes(self) -> int:
+        """Resident memory (Linux)."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+    def start(self) -> float:
+        """Start and wait until it is ready; the seconds that took."""
+        begin = time.monotonic()
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        while not self._is_ready():
+            assert self.running, (
+                f"{self.name} ended with {self._process.poll()} before it was ready:\n{self.log[-3000:]}"
+            )
+            assert time.monotonic() - begin < READY_SECONDS, f"{self.name} is not ready:\n{self.log[-3000:]}"
+            time.sleep(0.02)
+        return time.monotonic() - begin
+
+    def start_twin(self) -> tuple[int, str]:
+        """Try to start a second process on the same configuration: its exit code and what it said."""
+        done = subprocess.run(
+            self._command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=READY_SECONDS, check=False
+        )
+        return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
+
+    @property
+    def _command(self) -> list[str]:
+        roles = ["--roles", ",".join(self.roles)] if self.roles else []
+        return [*COMMAND, "--config", str(self._config), "--config", str(self._overlay), *roles]
+
+    def _is_ready(self) -> bool:
+        try:
+            told = json.loads((self.data_dir / f"{self.name}.json").read_text())
+        except (OSError, ValueError):
+            return False
+        if told.get("pid") != self.pid:
+            return False  # of the life before
+        self.addresses = told
+        try:
+            with urllib.request.urlopen(f"{told['admin']}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash."""
+        assert self._process is not None and self.running
+        self._process.kill()
+        self._process.wait(10)
+
+    def signal_stop(self) -> None:
+        """SIGTERM; returns at once."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGTERM)
+
+    def wait_stopped(self) -> int:
+        """Wait for its end; the exit code."""
+        assert self._process is not None
+        try:
+            return self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait(10)
+            raise AssertionError(f"{self.name} did not stop within {STOP_SECONDS} s:\n{self.log[-3000:]}") from None
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def complaints(self) -> list[str]:
+        """Lines of the log that tell of a defect."""
+        signs = (
+            "Traceback",
+            '"level":"error"',
+            '"level": "error"',
+            '"level":"critical"',
+            "Task exception",
+            "never awaited",
+        )
+        return [line for line in self.log.splitlines() if any(sign in line for sign in signs)]
+
+
+class Placement:
+    """A deployment: its nodes, and the addresses that clients know."""
+
+    def __init__(self, nodes: Iterable[Node], folder: Path) -> None:
+        self.nodes = {node.name: node for node in nodes}
+        self.folder = folder
+        self.forgiven: list[str] = []
+        """Complaints in logs that hold one of these texts are what a story meant to bring about."""
+
+    @property
+    def http_urls(self) -> list[str]:
+        return [str(node.addresses["http"]) for node in self.nodes.values() if node.addresses.get("http")]
+
+    @property
+    def ws_urls(self) -> list[str]:
+        """Where clients open WebSockets."""
+        return [f"{node.addresses['ws']}/wss/default.io" for node in self.nodes.values() if node.addresses.get("ws")]
+
+    @property
+    def http(self) -> str:
+        return self.http_urls[0]
+
+    @property
+    def ws(self) -> str:
+        return self.ws_urls[0]
+
+    @property
+    def admin_urls(self) -> dict[str, str]:
+        return {name: str(node.addresses["admin"]) for name, node in self.nodes.items()}
+
+    @property
+    def data_dirs(self) -> dict[str, Path]:
+        return {name: node.data_dir for name, node in self.nodes.items()}
+
+    @property
+    def logs(self) -> dict[str, str]:
+        return {name: node.log for name, node in self.nodes.items()}
+
+    def hosts(self, name: str) -> list[Node]:
+        """The nodes of this name, or that host this role."""
+        if name in self.nodes:
+            return [self.nodes[name]]
+        found = [node for node in self.nodes.values() if not node.roles or name in node.roles]
+        assert found, f"nobody hosts {name}"
+        return found
+
+    async def kill(self, name: str) -> None:
+        """`kill -9` of a node, or of all that host a role."""
+        for node in self.hosts(name):
+            await asyncio.to_thread(node.kill)
+
+    async def stop(self, name: str) -> None:
+        """SIGTERM to a node, or to all that host a role; each must end by itself, with exit code 0."""
+        nodes = [node for node in self.hosts(name) if node.running]
+        for node in nodes:
+            node.signal_stop()
+        for node in nodes:
+            code = await asyncio.to_thread(node.wait_stopped)
+            assert code == 0, f"{node.name} ended with {code}:\n{node.log[-3000:]}"
+
+    async def start(self, name: str) -> float:
+        """Start what is not running of a node or role; the seconds until the last was ready."""
+        return max([await asyncio.to_thread(node.start) for node in self.hosts(name) if not node.running], default=0.0)
+
+    async def restart(self, name: str) -> None:
+        await self.stop(name)
+        await self.start(name)
+
+    def up(self) -> None:
+        """Start all nodes, in order."""
+        for node in self.nodes.values():
+            node.start()
+
+    def down(self) -> None:
+        """Stop what runs; all exit codes must be 0 and no log may tell of a defect. Removes the data then."""
+        running = [node for node in self.nodes.values() if node.running]
+        for node in running:
+            node.signal_stop()
+        codes = {node.name: node.wait_stopped() for node in running}
+        assert not any(codes.values()), f"exit codes {codes}"
+        complaints = [
+            f"{node.name}: {line}"
+            for node in self.nodes.values()
+            for line in node.complaints()
+            if not any(text in line for text in self.forgiven)
+        ]
+        assert not complaints, "\n".join(complaints[:20])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def monolith(folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
+    """One process with every role, on the shipped configuration made quick."""
+    config = ROOT / "config" / "monolith.yaml"
+    return Placement([Node("monolith", (), folder, config, merged(QUICK, settings or {}))], folder)
