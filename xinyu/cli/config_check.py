@@ -16,7 +16,8 @@ from xinyu.cli.options import OWN_VARIABLES
 from xinyu.cli.server import running_node
 from xinyu.kernel.errors import XinyuError
 from xinyu.storage.migrations import History, SchemaState, read_state
-from xinyu.storage.sql import Database, SqliteDatabase
+from xinyu.storage.sql import Database
+from xinyu.storage.sql_sqlite import SqliteDatabase
 
 
 class Finding(NamedTuple):
@@ -33,7 +34,7 @@ async def checked(settings: Settings) -> list[Finding]:
     except ConfigError as error:
         return [Finding("error", str(error))]
     roles = roles_of(settings)
-    findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_data_dir(settings)]
+    findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_folders(settings, roles)]
     findings += [*_secrets(settings, roles), *_ports(settings, roles)]
     findings += await _storage(settings, roles)
     return findings
@@ -44,15 +45,20 @@ def _variables() -> Iterator[Finding]:
         yield Finding("warning", f"environment: {name} names no setting and has no effect")
 
 
-def _data_dir(settings: Settings) -> Iterator[Finding]:
-    folder = settings.data_dir.absolute()
+def _folders(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
+    yield _folder("data_dir", settings.data_dir)
+    if "media" in roles or "gateway_http" in roles:
+        yield _folder("media.blob_dir", Path(settings.media.blob_dir.replace("{data_dir}", str(settings.data_dir))))
+
+
+def _folder(setting: str, path: Path) -> Finding:
+    folder = path.absolute()
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
-        yield Finding("error", f"data_dir: {there} is no folder")
-    elif not os.access(there, os.W_OK | os.X_OK):
-        yield Finding("error", f"data_dir: {there} cannot be written to")
-    else:
-        yield Finding("ok", f"data_dir: {folder}" + ("" if folder.exists() else " (will be made)"))
+        return Finding("error", f"{setting}: {there} is no folder")
+    if not os.access(there, os.W_OK | os.X_OK):
+        return Finding("error", f"{setting}: {there} cannot be written to")
+    return Finding("ok", f"{setting}: {folder}" + ("" if folder.exists() else " (will be made)"))
 
 
 def _secrets(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:

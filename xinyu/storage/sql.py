@@ -31,7 +31,10 @@ def open_database(
     slow_ms: int = 500,
 ) -> Database:
     """The database of a DSN, not yet started. Raises ValueError for a DSN of another kind."""
-    url = sa.make_url(dsn)
+    try:
+        url = sa.make_url(dsn)
+    except sa.exc.ArgumentError:
+        raise ValueError("this is no DSN; use sqlite:///file or mysql://user:password@host/schema") from None
     backend = url.get_backend_name()
     if backend == "sqlite":
         if not url.database or url.database == ":memory:":
@@ -40,4 +43,4 @@ def open_database(
         return InlineSqliteDatabase(path) if sqlite_inline else SqliteDatabase(path, sqlite_readers, slow_ms)
     if backend in ("mysql", "mariadb"):
         return MySqlDatabase(dsn, mysql_pool_size, mysql_lock_wait_seconds, slow_ms)
-    raise ValueError(f"storage.dsn: {backend!r} is no engine of xinyu; use sqlite:///… or mysql://…")
+    raise ValueError(f"{backend!r} is no engine of xinyu; use sqlite:///… or mysql://…")

@@ -20,8 +20,8 @@ from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 CHECKPOINT_SECONDS = 1.0
-LONG_LOG_PAGES = 50_000
-"""A write-ahead log of this many pages (200 MB) is begun anew on the writer's time."""
+LONG_LOG_PAGES = 10_000
+"""A write-ahead log of this many pages (40 MB) is begun anew on the writer's time."""
 INLINE_CHECKPOINT_PAGES = 1000
 
 
@@ -79,7 +79,7 @@ class SqliteDatabase(Database):
         try:
             self._write_connection = await asyncio.get_running_loop().run_in_executor(self._writer, connect)
         except (exc.SQLAlchemyError, OSError) as error:
-            raise StorageUnavailable(f"cannot open {self.path}: {error}") from error
+            raise StorageUnavailable(f"cannot open {self.path}: {getattr(error, 'orig', None) or error}") from error
         if self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._checkpoint())
 
