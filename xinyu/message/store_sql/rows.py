@@ -202,8 +202,8 @@ class LogTransaction:
         seq, id_, sent_at_ms = conversation.last_seq, conversation.id, conversation.last_at_ms
         self._entries.append({
             "conversation_id": id_, "seq": seq, "msg_id": msg_id, "type": int(type_), "sender_id": sender_id,
-            "ordinal": conversation.last_ordinal, "ordinal_a": conversation.last_ordinal_a, "sent_at_ms": sent_at_ms, "recalled": 0, "content": content,
-            "quote": quote,
+            "ordinal": conversation.last_ordinal, "ordinal_a": conversation.last_ordinal_a,
+            "sent_at_ms": sent_at_ms, "recalled": 0, "content": content, "quote": quote,
         })  # fmt: skip
         self._keys.append(
             {"msg_id": msg_id, "conversation_id": id_, "seq": seq, "sender_id": sender_id, "digest": digest}
@@ -235,10 +235,9 @@ class LogTransaction:
         if self._touched:
             rows = [
                 {
-                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal, "last_ordinal_a": c.last_ordinal_a,
-                    "preview_seq": c.preview_seq,
-                    "last_at_ms": c.last_at_ms, "members_version": c.members_version,
-                    "state_version": c.state_version, "mute_all": c.mute_all, "dismissed": c.dismissed,
+                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal,
+                    "last_ordinal_a": c.last_ordinal_a, "preview_seq": c.preview_seq,
+                    "last_at_ms": c.last_at_ms, "members_version": c.members_version, "state_version": c.state_version, "mute_all": c.mute_all, "dismissed": c.dismissed,
                 }
                 for c in self._touched.values()
             ]  # fmt: skip
