@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from xinyu.delivery.nodes import Deliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
 from xinyu.delivery.settings import DeliverySettings
 from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, Signal
 from xinyu.kernel.errors import Overloaded, XinyuError
-from xinyu.kernel.ids import UserId
+from xinyu.kernel.ids import SessionId, UserId
 from xinyu.presence.port import PresencePort
 from xinyu.presence.types import NodeRef, NodeSessions, SessionTarget
 from xinyu.telemetry.logs import get_logger
@@ -54,8 +54,10 @@ class DeliveryService(DeliveryPort):
         self._wake.set()
 
     async def close_sessions(self, order: CloseOrder) -> None:
-        for deliverer in self._deliverers.all_nodes():
-            await deliverer.close_sessions(order)
+        orders = (deliverer.close_sessions(order) for deliverer in self._deliverers.all_nodes())
+        for result in await asyncio.gather(*orders, return_exceptions=True):
+            if isinstance(result, BaseException):  # the other nodes were told all the same
+                raise result
 
     async def run(self) -> None:
         """Fan out for ever."""
@@ -110,13 +112,16 @@ class DeliveryService(DeliveryPort):
         self._delivered += len(done)
         self._failed += len(pushes) - len(done)
         if done:
-            await self._completions.complete(done)
+            try:
+                await self._completions.complete(done)
+            except XinyuError as error:
+                log.warning("completions were lost; the outbox brings these again", count=len(done), error=error.code)
 
     async def _deliver(self, at: NodeRef, batch: list[NodePush]) -> set[tuple[int, int]]:
         """Hand a node its pushes; the keys of those it did not take."""
         deliverer = self._deliverers.find(at)
         if deliverer is None:  # that life of the node is over; its clients reconnect and catch up
-            await self._heal(at, [target for push in batch for target in push.sessions])
+            await self._heal(at, (target.session_id for push in batch for target in push.sessions))
             return set()
         try:
             async with asyncio.timeout(self._settings.attempt_seconds):
@@ -125,27 +130,36 @@ class DeliveryService(DeliveryPort):
             log.warning("a node took no pushes; they stay in the outbox", node=at.node, error=repr(error))
             return {(push.conversation_id, push.seq) for push in batch}
         if receipt.gone:
-            await self._presence.forget(at, receipt.gone)
+            await self._heal(at, receipt.gone)
         return set()
 
-    async def _heal(self, at: NodeRef, targets: Sequence[SessionTarget]) -> None:
-        await self._presence.forget(at, [target.session_id for target in targets])
+    async def _heal(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
+        """Sessions that are not there (any more). Should this be lost, the next push to them finds it out again."""
+        try:
+            await self._presence.forget(at, sorted(set(session_ids)))
+        except XinyuError as error:
+            log.info("presence was not told of sessions that are gone", node=at.node, error=error.code)
 
     async def _fan_out_signals(self, signals: Sequence[Signal]) -> None:
         recipients = {user_id for signal in signals for user_id in signal.recipients}
         try:
             located = await self._presence.locate(list(recipients))
-            for found in located:
-                deliverer = self._deliverers.find(found.at)
-                batch = _signals_for_node(signals, found)
-                if deliverer is not None and batch:
-                    await self._signal_node(deliverer, batch)
-        except (XinyuError, TimeoutError) as error:
-            log.info("signals were dropped", count=len(signals), error=repr(error))
+        except XinyuError as error:
+            log.info("signals were dropped: presence cannot be asked", count=len(signals), error=error.code)
+            return
+        calls = []
+        for found in located:
+            deliverer, batch = self._deliverers.find(found.at), _signals_for_node(signals, found)
+            if deliverer is not None and batch:
+                calls.append(self._signal_node(deliverer, batch))
+        await asyncio.gather(*calls)
 
     async def _signal_node(self, deliverer: DelivererPort, batch: list[NodeSignal]) -> None:
-        async with asyncio.timeout(self._settings.attempt_seconds):
-            await deliverer.signal(batch)
+        try:
+            async with asyncio.timeout(self._settings.attempt_seconds):
+                await deliverer.signal(batch)
+        except (XinyuError, TimeoutError) as error:
+            log.info("signals were dropped", count=len(batch), error=repr(error))
 
 
 def _for_node(pushes: Sequence[Push], found: NodeSessions) -> list[NodePush]:
