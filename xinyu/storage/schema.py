@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import itemgetter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -55,27 +54,6 @@ def upsert(
         first = next(iter(table.primary_key.columns)).name
         changes = {first: table.c[first]}
     connection.execute(my.on_duplicate_key_update(**changes), values)
-
-
-class Prepared:
-    """A statement for many rows, compiled once per engine, so that SQLAlchemy does not look at each row again. For the
-    hot path; values must be of plain types, and every column's value given (no defaults are filled in)."""
-
-    def __init__(self, statement: sa.Insert | sa.Update | sa.Delete) -> None:
-        self._statement = statement
-        self._compiled: dict[str, tuple[str, Callable[[Mapping[str, Any]], Any]]] = {}
-
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute for each of `rows`, mappings with (at least) the statement's parameters."""
-        if not rows:
-            return
-        found = self._compiled.get(connection.dialect.name)
-        if found is None:
-            compiled = self._statement.compile(dialect=connection.dialect)
-            names = tuple(compiled.positiontup or ())
-            found = self._compiled[connection.dialect.name] = (str(compiled), itemgetter(*names))
-        text, values_of = found
-        connection.exec_driver_sql(text, [values_of(row) for row in rows])
 
 
 def insert_new(connection: Connection, table: sa.Table, row: Mapping[str, Any]) -> bool:

@@ -22,10 +22,10 @@ from xinyu.message.store import (
     Refused,
     Repeated,
 )
-from xinyu.message.store_sql.rows import Conversation, LogTransaction, entry_of, read_membership
+from xinyu.message.store_sql.rows import Conversation, LogTransaction, TakenKey, entry_of, read_membership
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, KEY
 from xinyu.message.types import Kind, Role
-from xinyu.storage.schema import AnyRow, upsert
+from xinyu.storage.schema import upsert
 
 _E, _C, _F, _K = ENTRY.c, CONVERSATION.c, FORWARD.c, KEY.c
 SELECT_ENTRY = sa.select(ENTRY).where(_E.conversation_id == bindparam("id"), _E.seq == bindparam("seq"))
@@ -120,7 +120,7 @@ class _Batch:
         return appended
 
 
-def _receipt(connection: Connection, item: Append, key: AnyRow) -> Outcome:
+def _receipt(connection: Connection, item: Append, key: TakenKey) -> Outcome:
     if key.sender_id != item.sender_id or key.digest != item.digest:
         return Refused(MsgIdConflict())
     row = connection.execute(SELECT_ENTRY, {"id": key.conversation_id, "seq": key.seq}).one()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
@@ -17,25 +17,31 @@ from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
 from xinyu.message.store import Appended, MemberRights, Membership, OutboxKey
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX, OWN
 from xinyu.message.types import Entry, EntryType, Kind, Role
-from xinyu.storage.schema import AnyRow, Prepared, insert_new, upsert
+from xinyu.storage.prepared import PreparedIn, PreparedMany
+from xinyu.storage.schema import AnyRow, insert_new, upsert
 
 _C, _M, _K = CONVERSATION.c, MEMBER.c, KEY.c
 
 _SELECT_CONVERSATIONS = sa.select(CONVERSATION).where(_C.id.in_(bindparam("ids", expanding=True))).order_by(_C.id)
-_LOCK_CONVERSATIONS = _SELECT_CONVERSATIONS.with_for_update()
-_LOCK_FREE_CONVERSATIONS = _SELECT_CONVERSATIONS.with_for_update(skip_locked=True)
+_LOCK_CONVERSATIONS = PreparedIn(_SELECT_CONVERSATIONS.with_for_update(), "ids")
+_LOCK_FREE_CONVERSATIONS = PreparedIn(_SELECT_CONVERSATIONS.with_for_update(skip_locked=True), "ids")
 _FIND_CONVERSATION = sa.select(_C.id).where(
     _C.kind == bindparam("kind"), _C.party_a == bindparam("a"), _C.party_b == bindparam("b")
 )
-_FIND_KEYS = sa.select(KEY).where(_K.msg_id.in_(bindparam("ids", expanding=True)))
+_FIND_KEYS = PreparedIn(
+    sa.select(_K.msg_id, _K.conversation_id, _K.seq, _K.sender_id, _K.digest).where(
+        _K.msg_id.in_(bindparam("ids", expanding=True))
+    ),
+    "ids",
+)
 _SELECT_MEMBERS = sa.select(_M.user_id, _M.active, _M.role, _M.muted_until_ms, _M.accepts).where(
     _M.conversation_id == bindparam("id")
 )
-_INSERT_ENTRY = Prepared(sa.insert(ENTRY))
-_INSERT_KEY = Prepared(sa.insert(KEY))
-_INSERT_OUTBOX = Prepared(sa.insert(OUTBOX))
-_INSERT_OWN = Prepared(sa.insert(OWN))
-_UPDATE_CONVERSATION = Prepared(
+_INSERT_ENTRY = PreparedMany(sa.insert(ENTRY))
+_INSERT_KEY = PreparedMany(sa.insert(KEY))
+_INSERT_OUTBOX = PreparedMany(sa.insert(OUTBOX))
+_INSERT_OWN = PreparedMany(sa.insert(OWN))
+_UPDATE_CONVERSATION = PreparedMany(
     sa.update(CONVERSATION)
     .where(_C.id == bindparam("key"))
     .values(
@@ -51,8 +57,18 @@ _UPDATE_CONVERSATION = Prepared(
     )
 )
 _MY_OUTBOX = sa.and_(OUTBOX.c.conversation_id == bindparam("id"), OUTBOX.c.seq == bindparam("at"))
-_REMOVE_OUTBOX = Prepared(sa.delete(OUTBOX).where(_MY_OUTBOX))
-_MARK_OUTBOX = Prepared(sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now")))
+_REMOVE_OUTBOX = PreparedMany(sa.delete(OUTBOX).where(_MY_OUTBOX))
+_MARK_OUTBOX = PreparedMany(sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now")))
+
+
+class TakenKey(NamedTuple):
+    """A msg_id that is taken, and by what."""
+
+    msg_id: MsgId
+    conversation_id: ConversationId
+    seq: int
+    sender_id: UserId
+    digest: str
 
 
 @dataclass(slots=True)
@@ -90,8 +106,9 @@ def ensure_conversation(connection: Connection, kind: Kind, parties: tuple[int, 
     if found is not None:
         return found
     row = {
-        "kind": int(kind), "party_a": parties[0], "party_b": parties[1], "last_seq": 0, "last_ordinal": 0, "last_ordinal_a": 0,
-        "preview_seq": 0, "last_at_ms": now_ms, "members_version": 1, "state_version": 0, "mute_all": 0, "dismissed": 0,
+        "kind": int(kind), "party_a": parties[0], "party_b": parties[1], "last_seq": 0, "last_ordinal": 0,
+        "last_ordinal_a": 0, "preview_seq": 0, "last_at_ms": now_ms, "members_version": 1, "state_version": 0,
+        "mute_all": 0, "dismissed": 0,
     }  # fmt: skip
     insert_new(connection, CONVERSATION, row)
     found = find_conversation(connection, kind, parties)
@@ -156,16 +173,16 @@ class LogTransaction:
     def lock(self, ids: Iterable[int], skip_locked: bool = False) -> None:
         """Lock conversations in ascending order. With `skip_locked`, those that others hold are left out."""
         statement = _LOCK_FREE_CONVERSATIONS if skip_locked else _LOCK_CONVERSATIONS
-        for row in self.connection.execute(statement, {"ids": sorted(set(ids))}):
-            self._conversations[row.id] = Conversation(row[0], Kind(row[1]), *row[2:])
+        for id_, kind, *rest in statement.fetch(self.connection, sorted(set(ids))):
+            self._conversations[id_] = Conversation(id_, Kind(kind), *rest)
 
     def get(self, conversation_id: int) -> Conversation | None:
         """A locked conversation."""
         return self._conversations.get(conversation_id)
 
-    def find_keys(self, msg_ids: Sequence[str]) -> dict[MsgId, AnyRow]:
+    def find_keys(self, msg_ids: Sequence[str]) -> dict[MsgId, TakenKey]:
         """Ids that are taken."""
-        return {row.msg_id: row for row in self.connection.execute(_FIND_KEYS, {"ids": list(msg_ids)})}
+        return {row[0]: TakenKey(*row) for row in _FIND_KEYS.fetch(self.connection, msg_ids)}
 
     def touch(self, conversation: Conversation) -> None:
         """Have the row written at the end."""
@@ -236,8 +253,9 @@ class LogTransaction:
             rows = [
                 {
                     "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal,
-                    "last_ordinal_a": c.last_ordinal_a, "preview_seq": c.preview_seq,
-                    "last_at_ms": c.last_at_ms, "members_version": c.members_version, "state_version": c.state_version, "mute_all": c.mute_all, "dismissed": c.dismissed,
+                    "last_ordinal_a": c.last_ordinal_a, "preview_seq": c.preview_seq, "last_at_ms": c.last_at_ms,
+                    "members_version": c.members_version, "state_version": c.state_version, "mute_all": c.mute_all,
+                    "dismissed": c.dismissed,
                 }
                 for c in self._touched.values()
             ]  # fmt: skip
