@@ -7,6 +7,8 @@ some of them make the client ask for that list again, and what it is told then m
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.deliverer import SocketDeliverer
@@ -21,6 +23,7 @@ from xinyu.telemetry.logs import get_logger
 log = get_logger(__name__)
 PAGE = 500
 WAIT_SECONDS = 0.02
+Bring = Callable[[Connection, Sequence[Entry]], None]
 
 
 class CatchUp:
@@ -66,7 +69,7 @@ class CatchUp:
                 (own if item.ref.kind is Kind.SELF else missed).extend(found)
                 seen = item.entries[-1].seq if item.entries else 0
                 cursors[str(item.conversation_id)] = seen if item.more and seen < head else MAX_JSON_INT
-            self._deliverer.bring_missed(connection, await self._deliverer.with_names(missed))
+            await self._bring(connection, await self._deliverer.with_names(missed), self._deliverer.bring_missed)
             more = page.more
         if own:
             self._hold_back(connection, own[0].conversation_id)
@@ -88,7 +91,7 @@ class CatchUp:
                 connection.held = None
                 session.state = State.LIVE
                 return
-            self._deliverer.bring(connection, held[: self._page])
+            await self._bring(connection, held[: self._page], self._deliverer.bring)
 
     async def _push_own(self, connection: Connection, own: list[Entry]) -> None:
         if not own:
@@ -96,8 +99,15 @@ class CatchUp:
         named = await self._deliverer.with_names(own)
         for start in range(0, len(named), self._page):
             await self._has_room(connection)
-            self._deliverer.bring_missed(connection, named[start : start + self._page])
+            await self._bring(connection, named[start : start + self._page], self._deliverer.bring_missed)
         self._deliverer.end_filling(connection, own[0].conversation_id, [])
+
+    async def _bring(self, connection: Connection, entries: Sequence[Entry], bring: Bring) -> None:
+        """Entries of one page, no faster than the socket takes them."""
+        for entry in entries:
+            if connection.queue.is_half_full:
+                await self._has_room(connection)
+            bring(connection, [entry])
 
     def _hold_back(self, connection: Connection, conversation_id: ConversationId) -> None:
         """Let pushes of a conversation wait beyond the others."""
@@ -108,7 +118,5 @@ class CatchUp:
     async def _has_room(self, connection: Connection) -> None:
         """Return when a page more fits into the windows, or the session is closed."""
         session, most = connection.session, self._deliverer.ack_window - self._page
-        while session.state is not State.CLOSED and (
-            session.unacked_count > most or connection.queue.queued_frames >= self._page
-        ):
+        while session.state is not State.CLOSED and (session.unacked_count > most or connection.queue.is_half_full):
             await self._clock.sleep(WAIT_SECONDS)

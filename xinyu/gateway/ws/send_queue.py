@@ -84,6 +84,11 @@ class SendQueue:
         """Bytes that wait."""
         return self._bytes
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether who can wait should."""
+        return 2 * self.queued_frames >= self._max_frames or 2 * self._bytes >= self._max_bytes
+
     def put(self, payload: bytes) -> bool:
         """Send a frame after all earlier ones. False when the queue is full: the session must be closed."""
         if not self._queue and self._writer.write(payload):

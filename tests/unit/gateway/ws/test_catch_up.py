@@ -1,0 +1,329 @@
+"""What a client gets when it comes back (DESIGN.md section 5, Catch-up; GUARANTEES.md G3 to G6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from testkit.sockets import MemorySocket, SocketWorld, socket_world
+from testkit.waiting import eventually
+from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.session import State
+from xinyu.kernel.errors import Unavailable
+from xinyu.kernel.ids import DeviceId, UserId
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SocketWorld]:
+    async with socket_world(tmp_path_factory.mktemp("catch_up"), catch_up_limit=20, ack_window_frames=8) as made:
+        yield made
+
+
+class Held:
+    """Lets a test stop the log's `sync` reads and go on with them."""
+
+    def __init__(self, world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.goes_on = asyncio.Event()
+        self.waiting = 0
+        store = world.process.container.device_store()
+        real = store.sync
+
+        async def sync(*arguments: Any) -> Any:
+            self.waiting += 1
+            await self.goes_on.wait()
+            return await real(*arguments)
+
+        monkeypatch.setattr(store, "sync", sync)
+
+
+async def known_page(world: SocketWorld, user_id: UserId, token: str | None = None) -> str:
+    """A log-in that was connected before: its token."""
+    token = token or await world.token(user_id)
+    await (await world.page(token)).leave()
+    return token
+
+
+async def is_live(page: MemorySocket, world: SocketWorld) -> None:
+    session_id = page.frames[0]["payload"]["session_id"]
+
+    def live() -> bool:
+        connection = world.hub.find(session_id)
+        return connection is not None and connection.session.state is State.LIVE
+
+    await eventually(live)
+
+
+def texts(first: int, last: int) -> list[str]:
+    return [str(number) for number in range(first, last + 1)]
+
+
+async def test_the_first_connection_of_a_login_starts_at_the_heads(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    for text in texts(1, 5):
+        await world.send(ann, bob, text)
+    page = await world.page(await world.token(bob))
+    await world.quiet()
+    await page.settled()
+    assert page.texts() == []
+    await world.send(ann, bob, "6")
+    await page.has("6")
+
+
+async def test_a_reconnect_is_pushed_what_it_missed_in_order(world: SocketWorld) -> None:
+    """G5 for a client without sync, several windows' worth, in two conversations."""
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    token = await known_page(world, ann)
+    for text in texts(1, 20):
+        await world.send(bob, ann, text)
+        await world.send(cid, ann, text)
+    page = await world.page(token)
+    await eventually(lambda: len(page.texts()) == 40)
+    for peer in (bob, cid):
+        assert [p["body"]["sequence"] for p in page.events("im.message") if p["from_id"] == peer] == list(range(1, 21))
+    await is_live(page, world)
+    await world.send(bob, ann, "21")
+    await eventually(lambda: page.texts()[40:] == ["21"])
+    assert page.close_code is None
+    await page.leave()
+    again = await world.page(token)
+    await again.settled()
+    await world.quiet()
+    assert again.texts() == []
+
+
+async def test_live_pushes_stay_behind_what_was_missed(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    token = await known_page(world, ann)
+    for text in texts(1, 10):
+        await world.send(bob, ann, text)
+    held = Held(world, monkeypatch)
+    page = await world.page(token)
+    await eventually(lambda: held.waiting)
+    for text in texts(11, 15):
+        await world.send(bob, ann, text)
+    await world.send(cid, ann, "cid")
+    await world.quiet()
+    await page.settled()
+    assert page.texts() == []
+    held.goes_on.set()
+    await eventually(lambda: len(page.texts()) == 16)
+    assert [text for text in page.texts() if text != "cid"] == texts(1, 15)
+    assert page.seqs().count(1) == 2
+
+
+async def test_a_conversation_that_came_about_meanwhile_is_pushed_whole(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    cid = await world.user("cid")
+    token = await known_page(world, ann)
+    await world.befriend(ann, cid)
+    await world.send(cid, ann, "while away")
+    await world.send(bob, ann, "1")
+    held = Held(world, monkeypatch)
+    page = await world.page(token)
+    await eventually(lambda: held.waiting)
+    dan = await world.user("dan")
+    await world.befriend(ann, dan)
+    await world.send(dan, ann, "while coming back")
+    held.goes_on.set()
+    await eventually(lambda: set(page.texts()) == {"while away", "1", "while coming back"})
+    await is_live(page, world)
+    assert len(page.texts()) == 3
+
+
+async def test_catching_up_is_bounded_per_conversation(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    for text in texts(1, 30):
+        await world.send(bob, ann, text)
+    page = await world.page(token)
+    await page.has(*texts(11, 30))
+    conversation_id = page.events("im.message")[0]["talk_id"]
+    await page.leave()
+    assert await world.cursor(ann, token, conversation_id) == 30
+
+
+async def test_a_sync_client_is_pushed_only_what_is_newer_than_its_heads(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    await (await world.device(token)).leave()
+    for text in texts(1, 5):
+        await world.send(bob, ann, text)
+    device = await world.device(token)
+    await world.quiet()
+    await world.send(bob, ann, "6")
+    await device.has("6")
+    assert all("ackid" not in frame for frame in device.frames)
+    page = (await device.ask("sync"))["payload"]
+    assert [m["sequence"] for item in page["items"] for m in item["messages"]] == [1, 2, 3, 4, 5, 6]
+
+
+async def test_what_is_not_acknowledged_is_owed_again(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token, acks=False)
+    for text in texts(1, 4):
+        await world.send(bob, ann, text)
+    await page.has(*texts(1, 4))
+    for frame in list(page.frames):
+        if frame.get("ackid", "").endswith((".1", ".2")):
+            page.say({"event": "ack", "ackid": frame["ackid"]})
+    await page.settled()
+    await page.leave()
+    again = await world.page(token)
+    await again.has("3", "4")
+    assert {f["ackid"] for f in again.frames if "ackid" in f} <= {f["ackid"] for f in page.frames if "ackid" in f}
+
+
+async def test_an_ackless_client_is_caught_up_too(world: SocketWorld) -> None:
+    """It answers none of three repetitions; the window (8 here) must not shut it out for ever."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    for text in texts(1, 18):
+        await world.send(bob, ann, text)
+    page = await world.page(token, acks=False)
+
+    async def all_there() -> bool:
+        await world.housekeeping.repeat_pushes()
+        return len(set(page.texts())) == 18
+
+    await eventually(all_there)
+    assert page.close_code is None
+    assert list(dict.fromkeys(page.texts())) == texts(1, 18)
+    conversation_id = page.events("im.message")[0]["talk_id"]
+    await page.leave()
+    assert await world.cursor(ann, token, conversation_id) == 18
+
+
+async def test_a_close_in_the_middle_loses_nothing(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    token = await known_page(world, ann)
+    for text in texts(1, 10):
+        await world.send(bob, ann, f"b{text}")
+        await world.send(cid, ann, f"c{text}")
+    first = await world.page(token, acks=False)  # stops at the window, in the middle
+    await eventually(lambda: len(first.texts()) >= 4)
+    for frame in list(first.frames):
+        if "ackid" in frame and frame["payload"]["body"]["sequence"] <= 2:
+            first.say({"event": "ack", "ackid": frame["ackid"]})
+    await first.settled()
+    await first.leave()
+    second = await world.page(token)
+    await eventually(lambda: len(second.texts()) == 18)
+    assert second.texts()[:8] == [f"b{text}" for text in texts(3, 10)]
+    assert [text for text in second.texts() if text[0] == "c"] == [f"c{text}" for text in texts(1, 10)]
+
+
+async def test_a_log_that_fails_in_the_middle_asks_the_client_to_come_back(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    await world.send(bob, ann, "1")
+    store = world.process.container.device_store()
+    for error in (Unavailable(), KeyError("a defect")):
+
+        async def away(*_: object, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "sync", away)
+            assert await (await world.page(token)).closed() == CloseCode.UNAVAILABLE
+    await (await world.page(token)).has("1")
+
+
+async def test_what_is_held_back_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G8: a client that takes too long to come up is closed, and comes back."""
+    async with socket_world(tmp_path, send_queue_frames=10) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await known_page(world, ann)
+        await world.send(bob, ann, "0")
+        held = Held(world, monkeypatch)
+        page = await world.page(token)
+        for text in texts(1, 11):
+            await world.send(bob, ann, text)
+        assert await page.closed() == CloseCode.SLOW
+        held.goes_on.set()
+        again = await world.page(token)
+        await again.has(*texts(0, 11))
+
+
+async def test_a_membership_that_ended_while_away(world: SocketWorld) -> None:
+    """The removed one gets what he may read, his own removal last, and is not behind for ever."""
+    ann, bob = await world.friends("ann", "bob")
+    talk_id = await world.gather(71, ann, bob)
+    token = await known_page(world, bob)
+    await world.say(ann, 71, "before")
+    await world.remove(71, bob)
+    await world.say(ann, 71, "after")
+    page = await world.page(token)
+    await eventually(lambda: page.seqs() == [2, 3])
+    await is_live(page, world)
+    assert page.texts() == ["before"]
+    await page.leave()
+    assert await world.cursor(bob, token, talk_id) == 3
+    again = await world.page(token)
+    await is_live(again, world)
+    assert again.seqs() == []
+
+
+async def test_a_rejoined_member_does_not_catch_up_on_what_lay_between(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    await world.gather(72, ann, bob)
+    token = await known_page(world, bob)
+    await world.remove(72, bob)
+    await world.say(ann, 72, "between")
+    await world.gather(72, bob)
+    await world.say(ann, 72, "welcome back")
+    page = await world.page(token)
+    await eventually(lambda: page.seqs() == [2, 4, 5])
+    assert page.texts() == ["welcome back"]
+
+
+async def test_notices_come_when_the_list_counts_all_that_was_pushed(world: SocketWorld) -> None:
+    """`im.session.reload` makes a page ask for its list: what it is told then must hold."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    login = DeviceId(await world.login_of(token))
+    await world.notify(ann)
+    for text in texts(1, 12):
+        await world.send(bob, ann, text)
+    await world.notify(ann)
+    page = world.dial(token)
+    page.acks = True
+    unread: list[int] = []
+
+    async def told() -> bool:
+        if not page.events("im.session.reload"):
+            return False
+        unread.extend(v.unread for v in await world.ports.conversations.list_conversations(ann, login))
+        return True
+
+    await eventually(told)
+    assert len(page.texts()) == 12, "messages first"
+    assert unread == [12]
+    await eventually(lambda: len(page.events("im.session.reload")) == 2)
+    await world.notify(ann)
+    await eventually(lambda: len(page.events("im.session.reload")) == 3)
+
+
+async def test_the_list_counts_nothing_that_is_still_owed(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    login = DeviceId(await world.login_of(token))
+    page = await world.page(token)
+    await world.send(bob, ann, "read at no time")
+    await page.has("read at no time")
+    await page.leave()
+    await world.send(bob, ann, "owed")
+    [view] = await world.ports.conversations.list_conversations(ann, login)
+    assert view.unread == 1
+    await (await world.page(token)).has("owed")

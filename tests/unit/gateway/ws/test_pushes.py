@@ -1,0 +1,272 @@
+"""Pushes on their way to sockets: who gets them, in which order, and what a gap does (GUARANTEES.md G3, G4, G6)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import pytest_asyncio
+
+from testkit.sockets import MemorySocket, SocketWorld, socket_world
+from testkit.waiting import eventually
+from xinyu.delivery.types import NodePush, Receipt
+from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.kernel.errors import Unavailable
+from xinyu.kernel.ids import ConversationId, SessionId, UserId
+from xinyu.presence.types import SessionTarget
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SocketWorld]:
+    async with socket_world(tmp_path_factory.mktemp("pushes"), order_hold_ms=100) as made:
+        yield made
+
+
+class Post:
+    """Stands between the fan-out and this node: keeps pushes back, to hand them over as a test wants."""
+
+    def __init__(self, world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.kept: list[NodePush] = []
+        self._deliver = world.deliverer.deliver
+        self._monkeypatch = monkeypatch
+        monkeypatch.setattr(world.deliverer, "deliver", self._keep)
+
+    async def _keep(self, pushes: list[NodePush]) -> Receipt:
+        self.kept += pushes
+        return Receipt()
+
+    async def hand_over(self, *seqs: int) -> None:
+        """The kept pushes of these seqs, each batch by itself, in this order."""
+        await eventually(lambda: {push.seq for push in self.kept}.issuperset(seqs))
+        for seq in seqs:
+            await self._deliver([push for push in self.kept if push.seq == seq])
+
+    def open(self) -> None:
+        """From now on everything goes through."""
+        self._monkeypatch.undo()
+
+
+async def pair(world: SocketWorld) -> tuple[UserId, UserId, MemorySocket, MemorySocket]:
+    """Ann and Bob; a page and a sync device of Ann."""
+    ann, bob = await world.friends("ann", "bob")
+    return ann, bob, await world.page(await world.token(ann)), await world.device(await world.token(ann))
+
+
+async def test_the_second_commit_dispatched_first(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """DESIGN.md section 5, Order at the socket."""
+    ann, bob, page, device = await pair(world)
+    post = Post(world, monkeypatch)
+    for text in ("1", "2", "3"):
+        await world.send(bob, ann, text)
+    await post.hand_over(3, 2, 2, 1, 3)
+    await page.has("1", "2", "3")
+    await device.has("1", "2", "3")
+    assert world.order.held == 0
+
+
+async def test_a_lost_push_is_read_from_the_log_for_a_page(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob, page, device = await pair(world)
+    post = Post(world, monkeypatch)
+    for text in ("1", "2", "3", "4"):
+        await world.send(bob, ann, text)
+    await post.hand_over(1, 4)
+    await page.has("1", "2", "3", "4")
+    await device.has("1", "4")  # an SDK asks for itself
+    await post.hand_over(2, 3)
+    post.open()
+    await world.send(bob, ann, "5")
+    await page.has("1", "2", "3", "4", "5")
+    assert page.seqs() == [1, 2, 3, 4, 5]
+    bodies = [payload["body"] for payload in page.events("im.message")]
+    assert {body["nickname"] for body in bodies} == {"bob"}
+
+
+async def test_pushes_that_come_while_a_gap_is_read_wait_for_it(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob, page, _ = await pair(world)
+    post = Post(world, monkeypatch)
+    for number in range(1, 7):
+        await world.send(bob, ann, str(number))
+    store = world.process.container.log_store()
+    goes_on, real = asyncio.Event(), store.history
+
+    async def history(*arguments: Any, **named: Any) -> Any:
+        await goes_on.wait()
+        return await real(*arguments, **named)
+
+    monkeypatch.setattr(store, "history", history)
+    await post.hand_over(1, 3)
+    connection = world.hub.find(page.frames[0]["payload"]["session_id"])
+    assert connection is not None
+    await eventually(lambda: connection.filling)
+    await post.hand_over(4, 6, 5)
+    await page.has("1")
+    goes_on.set()
+    await page.has("1", "2", "3", "4", "5", "6")
+    assert not connection.filling
+
+
+async def test_a_gap_longer_than_a_page_of_the_log(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinyu.gateway.ws.deliverer.GAP_PAGE", 3)
+    ann, bob, page, _ = await pair(world)
+    post = Post(world, monkeypatch)
+    for number in range(1, 13):
+        await world.send(bob, ann, str(number))
+    await post.hand_over(1, 12)
+    await page.has(*(str(number) for number in range(1, 13)))
+
+
+async def test_a_gap_that_cannot_be_read_is_not_skipped(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Going on would move the cursor over it: the client is asked to come back, and gets it then."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token)
+    for error in (Unavailable(), KeyError("a defect")):
+
+        async def away(*_: object, error: Exception = error, **__: object) -> None:
+            raise error
+
+        with monkeypatch.context() as patch:
+            post = Post(world, patch)
+            patch.setattr(world.process.container.log_store(), "history", away)
+            first = (await world.send(bob, ann, "x")).entry.seq
+            await world.send(bob, ann, "y")
+            await post.hand_over(first + 1)
+            assert await page.closed() == CloseCode.UNAVAILABLE
+            assert page.texts() == []
+        page = await world.page(token)
+        await page.has("x", "y")
+        page.frames.clear()
+
+
+async def test_a_rejoined_member_does_not_see_what_lay_between(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gap checks never cross intervals of membership: the log answers by rights."""
+    ann, bob = await world.friends("ann", "bob")
+    await world.gather(81, ann, bob)
+    page = await world.page(await world.token(bob))
+    await world.remove(81, bob)
+    await world.say(ann, 81, "secret")
+    await world.gather(81, bob)
+    await world.say(ann, 81, "hello again")
+    await eventually(lambda: page.seqs() == [2, 4, 5])
+    assert page.texts() == ["hello again"]
+
+
+async def test_a_new_conversation_whose_second_entry_comes_first(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    await world.gather(82, ann)
+    page = await world.page(await world.token(bob))
+    post = Post(world, monkeypatch)
+    await world.gather(82, bob)
+    await world.say(ann, 82, "welcome")
+    await post.hand_over(3, 2)
+    await eventually(lambda: page.seqs() == [2, 3])
+
+
+async def test_a_rest_send_reaches_all_sessions_of_both(world: SocketWorld) -> None:
+    """G6: without an origin session all of the sender's sessions get the push."""
+    ann, bob, page, device = await pair(world)
+    peer = await world.page(await world.token(bob))
+    await world.send(ann, bob, "hi")
+    for socket in (page, device, peer):
+        await socket.has("hi")
+
+
+async def test_two_tabs_of_one_log_in(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    one = await world.page(token)
+    await world.send(bob, ann, "1")
+    await one.has("1")
+    await one.settled()
+    other = await world.page(token)  # its cursor is the other's, as it is now
+    await world.send(bob, ann, "2")
+    await one.has("1", "2")
+    await other.has("2")
+    await other.leave()
+    await world.send(bob, ann, "3")
+    await one.has("1", "2", "3")
+    assert len(world.hub.of_user(ann)) == 1
+
+
+async def test_what_waited_for_its_predecessor_shows_its_sender(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob, page, _ = await pair(world)
+    post = Post(world, monkeypatch)
+    await world.send(bob, ann, "1")
+    await world.send(bob, ann, "2")
+    await post.hand_over(2, 1)
+    await page.has("1", "2")
+    assert [payload["body"]["nickname"] for payload in page.events("im.message")] == ["bob", "bob"]
+
+
+async def test_sessions_that_are_gone_are_named(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob, page, _ = await pair(world)
+    post = Post(world, monkeypatch)
+    await world.send(bob, ann, "1")
+    await eventually(lambda: post.kept)
+    [push] = post.kept
+    stranger = SessionTarget(ann, SessionId("gone"))
+    late = msgspec.structs.replace(push, sessions=[*push.sessions, stranger])
+    receipt = await post._deliver([late])
+    assert receipt.gone == ["gone"]
+    await page.has("1")
+
+
+async def test_nothing_is_kept_of_sessions_that_left(world: SocketWorld) -> None:
+    ann, bob, page, device = await pair(world)
+    await world.send(bob, ann, "1")
+    await page.has("1")
+    talk_id = ConversationId(page.events("im.message")[0]["talk_id"])
+    await page.leave()
+    await device.leave()
+    assert talk_id not in world.order._conversations
+    assert world.hub.of_user(ann) == []
+    assert await world.ports.presence.list_online([ann]) == []
+
+
+async def test_repetitions_until_the_ack(world: SocketWorld) -> None:
+    """G4: retransmission per conversation, in order, until it is acknowledged."""
+    ann, bob = await world.friends("ann", "bob")
+    page = await world.page(await world.token(ann), acks=False)
+    for text in ("1", "2"):
+        await world.send(bob, ann, text)
+    await page.has("1", "2")
+
+    async def repeated() -> bool:
+        await world.housekeeping.repeat_pushes()
+        return len(page.texts()) >= 4
+
+    await eventually(repeated)
+    assert page.texts()[:4] == ["1", "2", "1", "2"]
+    ackids = [frame["ackid"] for frame in page.frames if "ackid" in frame]
+    assert ackids[:2] == ackids[2:4], "the same for every repetition"
+    for ackid in ackids[:2]:
+        page.say({"event": "ack", "ackid": ackid})
+    await page.settled()
+    [connection] = world.hub.of_user(ann)
+    assert connection.session.unacked_count == 0
+
+
+async def test_a_window_full_of_unacknowledged_pushes(tmp_path: Path) -> None:
+    async with socket_world(tmp_path, ack_window_frames=5) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await world.token(ann)
+        page = await world.page(token, acks=False)
+        for number in range(1, 8):
+            await world.send(bob, ann, str(number))
+        assert await page.closed() == CloseCode.NO_ACKS
+        assert world.hub.closes[CloseCode.NO_ACKS] == 1
+        await (await world.page(token)).has(*(str(number) for number in range(1, 8)))
