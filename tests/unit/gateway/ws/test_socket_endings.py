@@ -1,0 +1,226 @@
+"""How sessions end, and what is kept of them (GUARANTEES.md G5, G8, G9)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from testkit.clock import ManualClock
+from testkit.sockets import SocketWorld, socket_world
+from testkit.waiting import eventually
+from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.kernel.errors import Unavailable
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SocketWorld]:
+    async with socket_world(
+        tmp_path_factory.mktemp("endings"), send_queue_frames=20, max_frame_bytes=2000, heartbeat_seconds=30
+    ) as made:
+        yield made
+
+
+@asynccontextmanager
+async def over_the_wire(world: SocketWorld, token: str) -> AsyncIterator[ClientConnection]:
+    """A real socket; what it does not read stays on the wire."""
+    url = f"{world.process.url('ws')}/wss/default.io?token={token}&sync=1"
+    socket = await connect(url, compression=None, ping_interval=None, max_queue=1, proxy=None)
+    try:
+        assert json.loads(await socket.recv())["event"] == "connect"
+        yield socket
+    finally:
+        socket.transport.abort()
+        await socket.wait_closed()
+
+
+async def close_code(socket: ClientConnection) -> int | None:
+    try:
+        while True:
+            await socket.recv()
+    except ConnectionClosed:
+        return socket.close_code
+
+
+async def test_a_slow_client_is_closed_and_comes_back_to_all_of_it(world: SocketWorld) -> None:
+    """G8: the queue has a bound, and its code says reconnect and sync."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token)
+    page.reads.clear()
+    for number in range(30):
+        await world.send(bob, ann, str(number))
+    await eventually(lambda: world.hub.closes[CloseCode.SLOW] == 1)
+    page.reads.set()
+    assert await page.closed() == CloseCode.SLOW
+    assert page.texts() == [str(number) for number in range(len(page.texts()))]
+    again = await world.page(token)
+    await again.has(*(str(number) for number in range(30)))
+
+
+async def test_a_client_that_stands_still_is_cut_off(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads nothing, not even the close frame: its socket must not stay for ever."""
+    monkeypatch.setattr("xinyu.gateway.ws.endpoint.CLOSE_SECONDS", 0.1)
+    ann, bob = await world.friends("ann", "bob")
+    slow = world.hub.closes[CloseCode.SLOW]
+
+    async def full() -> bool:
+        await asyncio.gather(*(world.send(bob, ann, "x" * 3000) for _ in range(100)))
+        await world.quiet()
+        return world.hub.closes[CloseCode.SLOW] > slow
+
+    async with over_the_wire(world, await world.token(ann)):
+        await eventually(full, within=30)
+        await eventually(lambda: not world.hub.of_user(ann))
+
+
+async def test_an_oversized_frame_is_closed_by_the_protocol(world: SocketWorld) -> None:
+    async with over_the_wire(world, await world.token(await world.user("ann"))) as socket:
+        await socket.send("x" * 1900)
+        await socket.send("x" * 2100)
+        assert await close_code(socket) == CloseCode.TOO_BIG
+
+
+async def test_bytes_that_are_no_text_end_the_session_alone(world: SocketWorld) -> None:
+    ann = await world.user("ann")
+    token = await world.token(ann)
+    kept = await world.page(token)
+    async with over_the_wire(world, token) as socket:
+        await socket.send(b"\xff\xfe", text=True)
+        assert await close_code(socket) == 1007
+    await kept.settled()
+    await eventually(lambda: len(world.hub.of_user(ann)) == 1)
+
+
+async def test_a_silent_socket_is_closed(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann = await world.user("ann")
+    silent, heard = await world.device(await world.token(ann)), await world.page(await world.token(ann))
+    clock = ManualClock()
+    for keeper in (world.housekeeping, world.process.container.ws_endpoint()):
+        monkeypatch.setattr(keeper, "_clock", clock)
+    for connection in world.hub:
+        connection.session.heard_at = 0.0
+    clock.jump(29)
+    await heard.settled()
+    await world.housekeeping.close_silent()
+    assert silent.close_code is None
+    clock.jump(2)
+    await world.housekeeping.close_silent()
+    assert await silent.closed() == CloseCode.IDLE
+    assert heard.close_code is None
+
+
+async def test_cursors_are_stored_at_the_close(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token)
+    talk_id = (await world.send(bob, ann, "1")).entry.conversation_id
+    await page.has("1")
+    await page.settled()
+    assert await world.cursor(ann, token, talk_id) == 0
+    await page.leave()
+    assert await world.cursor(ann, token, talk_id) == 1
+
+
+async def test_cursors_are_stored_by_the_flush(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    device = await world.device(token)
+    talk_id = (await world.send(bob, ann, "1")).entry.conversation_id
+    await device.has("1")
+    await world.housekeeping.store_cursors()
+    assert await world.cursor(ann, token, talk_id) == 0, "acks alone move it"
+    device.say({"event": "ack", "cursors": {str(talk_id): 99}})
+    await device.settled()
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.device_store(), "move_cursors", away)
+        with pytest.raises(Unavailable):
+            await world.housekeeping.store_cursors()
+    await world.housekeeping.store_cursors()
+    assert await world.cursor(ann, token, talk_id) == 1
+
+
+async def test_presence_that_is_away_at_the_close_costs_no_cursor(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token)
+    talk_id = (await world.send(bob, ann, "1")).entry.conversation_id
+    await page.has("1")
+    await page.settled()
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.presence_store(), "remove", away)
+        await page.leave()
+    assert await world.cursor(ann, token, talk_id) == 1
+    await world.send(bob, ann, "2")  # delivery finds the session gone and says so
+    await world.quiet()
+    await eventually(lambda: not world.hub.of_user(ann))
+    await (await world.page(token)).has("2")
+
+
+async def test_leases_are_renewed_for_those_who_are_here(world: SocketWorld) -> None:
+    ann, bob = await world.user("ann"), await world.user("bob")
+    await world.page(await world.token(ann))
+    left = await world.page(await world.token(bob))
+    await left.leave()
+    await world.ports.presence.forget(world.process.container.node_ref(), [c.session.session_id for c in world.hub])
+    assert await world.ports.presence.list_online([ann]) == []
+    await world.housekeeping.renew_presence()
+    assert [online.user_id for online in await world.ports.presence.list_online([ann, bob])] == [ann]
+
+
+async def test_a_node_that_leaves_delivers_until_its_clients_are_gone(tmp_path: Path) -> None:
+    """G9: told first, spread over the delay, delivered to meanwhile, cursors stored."""
+    async with socket_world(tmp_path) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await world.token(ann)
+        pages = [await world.page(token) for _ in range(4)]
+        clock = ManualClock()
+        world.housekeeping._clock = clock
+        drain = asyncio.ensure_future(world.housekeeping.drain(10))
+        await eventually(lambda: all(page.events("server.drain") for page in pages))
+        delays = sorted(page.events("server.drain")[0]["delay_ms"] for page in pages)
+        assert 0 <= delays[0] < delays[-1] <= 10_000
+        await clock.advance((delays[0] + delays[1]) / 2000)
+        await eventually(lambda: [page.close_code for page in pages].count(CloseCode.DRAIN) == 1)
+        talk_id = (await world.send(bob, ann, "still here")).entry.conversation_id
+        stay = [page for page in pages if page.close_code is None]
+        for page in stay:
+            await page.has("still here")
+            await page.settled()
+        while not drain.done():
+            await clock.advance(1)
+            await asyncio.sleep(0)
+        await drain
+        assert {await page.closed() for page in pages} == {CloseCode.DRAIN}
+        assert len(world.hub) == 0
+        assert await world.cursor(ann, token, talk_id) == 1
+
+
+async def test_a_page_that_lost_its_socket_in_the_middle_of_a_write(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    page = await world.page(token)
+    page.reads.clear()
+    await world.send(bob, ann, "1")
+    await world.quiet()
+    await page.leave()
+    await (await world.page(token)).has("1")
