@@ -19,7 +19,9 @@ class MessageSettings(BaseModel):
     push_queue: int = Field(
         20_000, ge=1, description="Committed entries waiting for delivery; more stay in the outbox."
     )
-    outbox_keep_seconds: float = Field(60.0, ge=0, description="Dispatched outbox rows are kept for replay this long.")
+    outbox_keep_seconds: float = Field(
+        60.0, ge=0, description="Delivered outbox rows are kept for replay this long (not where presence is in memory)."
+    )
     outbox_lease_seconds: float = Field(15.0, gt=0, description="A claim on left-over outbox rows lasts this long.")
     outbox_sweep_seconds: float = Field(2.0, gt=0, description="How often left-over outbox rows are looked for.")
     outbox_attempts: int = Field(20, ge=1, description="Deliveries of a row before it is quarantined.")

@@ -168,6 +168,8 @@ class SyncItem(msgspec.Struct, frozen=True):
     unread: int
     entries: list[Entry]
     more: bool
+    cursor: int = 0
+    """Where the device stands, as the caller named it or the server keeps it."""
 
 
 class SyncPage(msgspec.Struct, frozen=True):

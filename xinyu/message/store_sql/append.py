@@ -22,7 +22,8 @@ from xinyu.message.store import (
     Refused,
     Repeated,
 )
-from xinyu.message.store_sql.rows import Conversation, LogTransaction, TakenKey, entry_of, read_membership
+from xinyu.message.store_sql.members import read_membership
+from xinyu.message.store_sql.rows import Conversation, LogTransaction, TakenKey, entry_of
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, KEY
 from xinyu.message.types import Kind, Role
 from xinyu.storage.schema import upsert

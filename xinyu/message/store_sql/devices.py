@@ -96,7 +96,7 @@ class DeviceStoreSql(DeviceStore):
             have = dict(cursors) if cursors is not None else _cursors(connection, user_id, device_id)
             items: list[SyncItem] = []
             room, more = limit, False
-            for row in _behind(connection, user_id, have, cursors is not None):
+            for row in _wanting(connection, user_id, have, cursors is not None, everything=not limit):
                 if limit and (room <= 0 or len(items) >= SYNC_CONVERSATIONS):
                     more = True
                     break
@@ -168,9 +168,11 @@ def _cursors(connection: Connection, user_id: UserId, device_id: DeviceId) -> di
     return {row.conversation_id: row.seq for row in rows}
 
 
-def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int], named: bool) -> list[AnyRow]:
+def _wanting(
+    connection: Connection, user_id: UserId, have: Mapping[int, int], named: bool, everything: bool
+) -> list[AnyRow]:
     """The user's conversations in which the device lacks something; when it `named` its cursors, also those that it
-    did not name at all, so that it learns of them."""
+    did not name at all, so that it learns of them; or all."""
     rows = connection.execute(
         sa.select(
             _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.active, _M.read_seq, _M.read_ordinal,
@@ -184,7 +186,7 @@ def _behind(connection: Connection, user_id: UserId, have: Mapping[int, int], na
         row
         for row in rows
         if row.head is not None
-        and ((named and row.id not in have) or row.head > max(have.get(row.id, 0), row.join_seq))
+        and (everything or (named and row.id not in have) or row.head > max(have.get(row.id, 0), row.join_seq))
     ]
 
 
@@ -214,4 +216,5 @@ def _sync_item(
         unread=unread,
         entries=entries,
         more=more,
+        cursor=row.join_seq if cursor is None else cursor,
     )

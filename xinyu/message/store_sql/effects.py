@@ -10,15 +10,8 @@ from sqlalchemy import Connection
 
 from xinyu.kernel.ids import ConversationId, UserId, derived_msg_id
 from xinyu.message.store import Appended, EffectStore
-from xinyu.message.store_sql.rows import (
-    Conversation,
-    LogTransaction,
-    ensure_conversation,
-    ensure_self,
-    notify_self,
-    read_membership,
-    start_interval,
-)
+from xinyu.message.store_sql.members import ensure_self, notify_self, read_membership, start_interval
+from xinyu.message.store_sql.rows import Conversation, LogTransaction, ensure_conversation
 from xinyu.message.store_sql.tables import INTERVAL, MEMBER
 from xinyu.message.types import Effect, EntryType, MemberChange
 from xinyu.storage.schema import AnyRow, insert_new

@@ -12,14 +12,8 @@ from xinyu.kernel.ids import ConversationId, DeviceId, MsgId, UserId
 from xinyu.message.errors import NotAMember
 from xinyu.message.store import Appended, ListStore, Membership
 from xinyu.message.store_sql.effects import insert_member
-from xinyu.message.store_sql.rows import (
-    LogTransaction,
-    ensure_conversation,
-    find_conversation,
-    lock_self,
-    notify_self,
-    read_membership,
-)
+from xinyu.message.store_sql.members import lock_self, notify_self, read_membership
+from xinyu.message.store_sql.rows import LogTransaction, ensure_conversation, find_conversation
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, MEMBER
 from xinyu.message.store_sql.views import read_unread, read_views
 from xinyu.message.store_sql.visible import read_sight

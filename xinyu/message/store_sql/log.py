@@ -24,16 +24,8 @@ from xinyu.message.store import (
     OutboxKey,
 )
 from xinyu.message.store_sql.append import SELECT_ENTRY, SELECT_HEAD, append_batch
-from xinyu.message.store_sql.rows import (
-    Conversation,
-    LogTransaction,
-    entry_of,
-    find_conversation,
-    lock_self,
-    notify_self,
-    read_membership,
-    settle,
-)
+from xinyu.message.store_sql.members import lock_self, notify_self, read_membership
+from xinyu.message.store_sql.rows import Conversation, LogTransaction, entry_of, find_conversation, settle
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, HIDDEN, KEY, MEMBER
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import Entry, EntryType, Kind, Page

@@ -76,12 +76,14 @@ class OutboxStoreSql(OutboxStore):
 
     async def counts(self) -> OutboxCounts:
         def work(connection: Connection) -> OutboxCounts:
-            row = connection.execute(
-                sa.select(
-                    sa.func.count(), sa.func.min(_O.created_ms), sa.func.coalesce(sa.func.sum(_O.quarantined), 0)
-                ).where(_O.done_ms.is_(None))
-            ).one()
-            return OutboxCounts(row[0] - row[2], row[1] or 0, row[2])
+            statement = (
+                sa.select(_O.quarantined, sa.func.count(), sa.func.min(_O.created_ms))
+                .where(_O.done_ms.is_(None))
+                .group_by(_O.quarantined)
+            )
+            found = {quarantined: (count, oldest) for quarantined, count, oldest in connection.execute(statement)}
+            pending, oldest_ms = found.get(0, (0, 0))
+            return OutboxCounts(pending, oldest_ms, found.get(1, (0, 0))[0])
 
         return await self._db.read(work)
 

@@ -14,11 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
-from xinyu.message.store import Appended, MemberRights, Membership, OutboxKey
-from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, KEY, MEMBER, OUTBOX, OWN
-from xinyu.message.types import Entry, EntryType, Kind, Role
+from xinyu.message.store import OutboxKey
+from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, KEY, MEMBER, OUTBOX, OWN
+from xinyu.message.types import Entry, EntryType, Kind
 from xinyu.storage.prepared import PreparedIn, PreparedMany
-from xinyu.storage.schema import AnyRow, insert_new, upsert
+from xinyu.storage.schema import AnyRow, insert_new
 
 _C, _M, _K = CONVERSATION.c, MEMBER.c, KEY.c
 
@@ -33,9 +33,6 @@ _FIND_KEYS = PreparedIn(
         _K.msg_id.in_(bindparam("ids", expanding=True))
     ),
     "ids",
-)
-_SELECT_MEMBERS = sa.select(_M.user_id, _M.active, _M.role, _M.muted_until_ms, _M.accepts).where(
-    _M.conversation_id == bindparam("id")
 )
 _INSERT_ENTRY = PreparedMany(sa.insert(ENTRY))
 _INSERT_KEY = PreparedMany(sa.insert(KEY))
@@ -116,17 +113,6 @@ def ensure_conversation(connection: Connection, kind: Kind, parties: tuple[int, 
     return found
 
 
-def read_membership(connection: Connection, conversation_id: ConversationId, version: int) -> Membership:
-    """The member list as it is now, labelled with the version that was read under the same lock or snapshot."""
-    members: dict[UserId, MemberRights] = {}
-    recipients: list[UserId] = []
-    for user_id, active, role, muted_until_ms, accepts in connection.execute(_SELECT_MEMBERS, {"id": conversation_id}):
-        members[user_id] = MemberRights(bool(active), Role(role), muted_until_ms, bool(accepts))
-        if active:
-            recipients.append(user_id)
-    return Membership(version, members, recipients)
-
-
 def entry_of(row: AnyRow, kind: Kind, parties: tuple[int, int], hidden: bool = False) -> Entry:
     """A log row as an entry; recalled and hidden ones without their content."""
     blank = bool(row.recalled) or hidden
@@ -202,20 +188,7 @@ class LogTransaction:
         trace_id: str = "",
     ) -> Entry:
         """Allocate the next seq for a new entry. Written by `flush`."""
-        conversation.last_seq += 1
-        conversation.last_at_ms = max(conversation.last_at_ms, self.now_ms)
-        if conversation.kind is not Kind.SELF:
-            if type_ < EntryType.SYSTEM_TEXT:
-                conversation.last_ordinal += 1
-                if conversation.kind is Kind.GROUP:
-                    self._own.append(
-                        {"conversation_id": conversation.id, "user_id": sender_id, "seq": conversation.last_seq}
-                    )
-                elif sender_id == conversation.party_a:
-                    conversation.last_ordinal_a += 1
-            if type_ != EntryType.RECALLED:
-                conversation.preview_seq = conversation.last_seq
-        self.touch(conversation)
+        self._advance(conversation, type_, sender_id)
         seq, id_, sent_at_ms = conversation.last_seq, conversation.id, conversation.last_at_ms
         self._entries.append({
             "conversation_id": id_, "seq": seq, "msg_id": msg_id, "type": int(type_), "sender_id": sender_id,
@@ -242,6 +215,23 @@ class LogTransaction:
             quote=quote,
         )
 
+    def _advance(self, conversation: Conversation, type_: int, sender_id: UserId) -> None:
+        """The next seq, the counts that unread is derived from, the newest preview."""
+        conversation.last_seq += 1
+        conversation.last_at_ms = max(conversation.last_at_ms, self.now_ms)
+        self.touch(conversation)
+        if conversation.kind is Kind.SELF:
+            return
+        if type_ != EntryType.RECALLED:
+            conversation.preview_seq = conversation.last_seq
+        if type_ < EntryType.SYSTEM_TEXT:
+            conversation.last_ordinal += 1
+            if conversation.kind is Kind.GROUP:
+                own = {"conversation_id": conversation.id, "user_id": sender_id, "seq": conversation.last_seq}
+                self._own.append(own)
+            elif sender_id == conversation.party_a:
+                conversation.last_ordinal_a += 1
+
     def flush(self) -> None:
         """Write all rows. The ids go first: a taken one fails before anything else is written."""
         if self._keys:
@@ -260,50 +250,3 @@ class LogTransaction:
                 for c in self._touched.values()
             ]  # fmt: skip
             _UPDATE_CONVERSATION.run(self.connection, rows)
-
-
-def notify_self(transaction: LogTransaction, user_id: UserId, type_: int, content: str, msg_id: MsgId) -> Appended:
-    """Append to a user's self conversation, which must exist and be locked."""
-    conversation = transaction.get(
-        ensure_conversation(transaction.connection, Kind.SELF, (user_id, 0), transaction.now_ms)
-    )
-    assert conversation is not None, "the self conversation is not locked"
-    entry = transaction.append(conversation, msg_id=msg_id, type_=type_, sender_id=UserId(0), content=content)
-    return Appended(entry, [user_id])
-
-
-def ensure_self(connection: Connection, user_id: UserId, now_ms: int) -> ConversationId:
-    """The user's self conversation with himself as its one member, made when there is none."""
-    found = find_conversation(connection, Kind.SELF, (user_id, 0))
-    if found is not None:
-        return found
-    id_ = ensure_conversation(connection, Kind.SELF, (user_id, 0), now_ms)
-    insert_new(
-        connection,
-        MEMBER,
-        {
-            "conversation_id": id_, "user_id": user_id, "version": 1, "active": 1, "role": 1, "muted_until_ms": 0,
-            "accepts": 1, "pinned": 0, "muted": 0, "hidden_seq": -1, "cleared_seq": 0, "read_seq": 0,
-            "read_ordinal": 0, "read_ordinal_a": 0, "listed_at_ms": now_ms,
-        },
-    )  # fmt: skip
-    start_interval(connection, id_, user_id, 0)
-    return id_
-
-
-def lock_self(connection: Connection, user_id: UserId, now_ms: int) -> LogTransaction:
-    """Changes of one user's own view come one after the other. Conversations are locked before members' rows,
-    everywhere, so that effects and these do not wait for one another in a circle."""
-    transaction = LogTransaction(connection, now_ms)
-    transaction.lock([ensure_self(connection, user_id, now_ms)])
-    return transaction
-
-
-def start_interval(connection: Connection, conversation_id: int, user_id: int, join_seq: int) -> None:
-    """A membership begins after `join_seq`."""
-    upsert(
-        connection,
-        INTERVAL,
-        [{"conversation_id": conversation_id, "user_id": user_id, "join_seq": join_seq, "leave_seq": None}],
-        update=("leave_seq",),
-    )
