@@ -74,7 +74,7 @@ ACCEPTED = [
     ("xinyu/message/store_sql_log.py", "import sqlalchemy\nfrom xinyu.storage.sql import Sql\nfrom . import tables"),
     ("xinyu/message/migrations/versions/0001_log.py", "import sqlalchemy as sa\nfrom alembic import op"),
     ("xinyu/message/settings.py", "from pydantic import BaseModel"),
-    ("xinyu/app/containers.py", "import dependency_injector\nfrom xinyu.user.service import UserService"),
+    ("xinyu/app/containers/user.py", "import dependency_injector\nfrom xinyu.user.service import UserService"),
     (
         "xinyu/gateway/http/routes/user.py",
         "from starlette.requests import Request\nfrom xinyu.user.port import UserPort",

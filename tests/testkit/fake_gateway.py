@@ -152,10 +152,16 @@ def push(talk_id: int, seq: int, *, mode: int = 1, peer: int = 2, **more: Any) -
 
 
 def item(
-    talk_id: int, last_seq: int, *messages: dict[str, Any], more: bool = False, mode: int = 1, peer: int = 2
+    talk_id: int,
+    last_seq: int,
+    *messages: dict[str, Any],
+    more: bool = False,
+    mode: int = 1,
+    peer: int = 2,
+    cursor: int = 0,
 ) -> dict[str, Any]:
     """One conversation of a `sync` reply."""
     return {
         "talk_id": talk_id, "talk_mode": mode, "to_from_id": peer, "last_seq": last_seq, "read_seq": 0,
-        "unread_num": 0, "messages": list(messages), "more": more,
+        "unread_num": 0, "messages": list(messages), "more": more, "cursor": cursor,
     }  # fmt: skip

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from typing import cast
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from xinyu.app.settings import ConfigError
 from xinyu.app.ws_protocol import SocketProtocol
+
+Application = ASGIApp
+BACKLOG = 4096
+"""Connections that may wait to be accepted."""
 
 
 class _Server(uvicorn.Server):
@@ -45,7 +50,7 @@ class HttpListener:
                 server_header=False,
                 date_header=False,
                 proxy_headers=False,  # on REST alone, see below
-                backlog=4096,
+                backlog=BACKLOG,
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=5,
             )
@@ -67,6 +72,7 @@ class HttpListener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((self._host, self._port))
+            listener.listen(BACKLOG)  # from here on the port is ours alone
         except OSError as error:
             listener.close()
             reason = error.strerror or str(error)
@@ -103,3 +109,23 @@ class HttpListener:
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
     """REST with the client's address as the proxies of `trusted` tell it (X-Forwarded-For, X-Forwarded-Proto)."""
     return cast(ASGIApp, ProxyHeadersMiddleware(app, trusted))  # type: ignore[arg-type]  # uvicorn's own ASGI types
+
+
+def with_websocket(rest: ASGIApp | None, sockets: ASGIApp | None) -> ASGIApp:
+    """An application that answers WebSockets by `sockets` and everything else by `rest`, where there are such."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            if sockets is None:
+                await receive()
+                await send({"type": "websocket.close", "code": 1000})
+                return
+            await sockets(scope, receive, send)
+        elif rest is not None:
+            await rest(scope, receive, send)
+        else:
+            await PlainTextResponse("this port speaks WebSocket: connect to /wss/default.io\n", 426)(
+                scope, receive, send
+            )
+
+    return app

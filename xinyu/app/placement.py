@@ -48,6 +48,8 @@ class Placement:
         """What callers hold."""
         stub = self._stubs.get(port)
         if stub is None:
-            stub = self._stubs[port] = make_stub(port, LocalTransport(lambda: self.service(port), self._metrics.calls.observe))
+            stub = self._stubs[port] = make_stub(
+                port, LocalTransport(lambda: self.service(port), self._metrics.calls.observe)
+            )
         assert isinstance(stub, port)
         return stub

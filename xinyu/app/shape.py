@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast, get_type_hints
 from zoneinfo import ZoneInfo
 
-from dependency_injector.providers import Provider
-
 import xinyu
-from xinyu.app.containers import Container
+from xinyu.app.containers.needs import ports_asked_by
 from xinyu.app.roles import ROLES
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.gateway.ports import Ports
 from xinyu.kernel.port import Port
 from xinyu.storage.migrations import History
 
@@ -42,26 +37,7 @@ def needs_of(role: str) -> set[type[Port]]:
     names = [*spec.ports.values(), *spec.runs, *(["rest"] if "http" in spec.listeners else [])]
     if "ws" in spec.listeners:
         names.append("ws_endpoint")
-    seen: set[int] = set()
-    found: set[type[Port]] = set()
-    for name in names:
-        _collect(getattr(Container, name), seen, found)
-    return found - set(spec.ports)
-
-
-def _collect(provider: Provider[Any], seen: set[int], found: set[type[Port]]) -> None:
-    if id(provider) in seen:
-        return
-    seen.add(id(provider))
-    made = getattr(provider, "provides", None)
-    if inspect.isclass(made) or inspect.isfunction(made):
-        hints = get_type_hints(made.__init__ if inspect.isclass(made) and made is not Ports else made)
-        for name, annotation in hints.items():
-            if name != "return" and inspect.isclass(annotation) and Port in annotation.__bases__:
-                found.add(cast(type[Port], annotation))
-    for related in provider.related:
-        if isinstance(related, Provider):
-            _collect(related, seen, found)
+    return ports_asked_by(names) - set(spec.ports)
 
 
 def check_shape(settings: Settings) -> None:

@@ -9,20 +9,17 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvloop
-from dependency_injector.providers import Object
-from starlette.types import ASGIApp
 
 from xinyu.app.admin import AdminApplication
-from xinyu.app.containers import Container
+from xinyu.app.containers import make_container
 from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
-from xinyu.app.listeners import HttpListener, behind_proxies
+from xinyu.app.listeners import Application, HttpListener, behind_proxies, with_websocket
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
 from xinyu.app.shape import check_shape, histories_of, roles_of
 from xinyu.app.status import Readiness
-from xinyu.app.websocket_mount import with_websocket
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError
 from xinyu.storage.migrations import SchemaState, read_state, upgrade
@@ -39,7 +36,7 @@ class Process:
         check_shape(settings)
         self.settings = with_secrets(settings)
         self.roles = roles_of(settings)
-        self.container = Container(settings=Object(self.settings), epoch=Object(time.time_ns() // 1_000_000))
+        self.container = make_container(self.settings, time.time_ns() // 1_000_000)
         self.readiness = Readiness()
         self.listeners: dict[str, HttpListener] = {}
         self._runs = Runs(self.container.clock())
@@ -126,7 +123,7 @@ class Process:
         wanted = {name for role in self.roles for name in ROLES[role].listeners}
         admin = AdminApplication(self.settings, self.roles, self.readiness, container, self._runs).build()
 
-        def bind(name: str, setting: str, host: str, port: int, app: ASGIApp) -> None:
+        def bind(name: str, setting: str, host: str, port: int, app: Application) -> None:
             listener = HttpListener(setting, host, port, app, gateway.max_frame_bytes)
             listener.bind()
             self.listeners[name] = listener

@@ -21,13 +21,11 @@ class RpcMark(NamedTuple):
     idempotent: bool
 
 
-class Port(abc.ABC):
+class Port(abc.ABC):  # noqa: B024  # its methods are those of the ports
     """Base of all ports. Every public method is async, abstract and marked with `@rpc`."""
 
 
-def rpc(
-    command: int, *, idempotent: bool = False
-) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
+def rpc(command: int, *, idempotent: bool = False) -> Callable[[Callable[P, Awaitable[R]]], Callable[P, Awaitable[R]]]:
     """Give a port method its Rock command number (CONTRACT.md section 5.4 has the ranges).
 
     `idempotent` says that running it twice is as good as once, so transports may retry it.

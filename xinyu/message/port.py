@@ -89,7 +89,8 @@ class MessagePort(Port):
     ) -> SyncPage:
         """What the device has not: entries after `cursors` (without them the server-kept ones of the device), oldest
         first per conversation. Conversations not named count from the join; `since_ms` skips what is older. With
-        limit 0, all conversations with their heads and cursors, and no entries. Moves no cursor (CONTRACT.md section 2.6)."""
+        limit 0, all conversations with their heads and cursors, and no entries. Moves no cursor (CONTRACT.md
+        section 2.6)."""
 
     @rpc(322, idempotent=True)
     async def read_range(self, conversation_id: ConversationId, first_seq: int, last_seq: int) -> list[Entry]:

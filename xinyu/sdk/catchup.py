@@ -1,8 +1,8 @@
 """What was missed: sync after each connection, gaps read from the log, acknowledgements and cursors that persist.
 
 What it relies on beyond CONTRACT.md 2.6: `sync` lists a conversation that is not named by a cursor with its `last_seq`,
-entries in a page are ascending, and a history page with `more` false holds every readable entry that was committed
-before it was asked for.
+and with limit 0 all of them, each with the `cursor` that the server keeps of this device; entries in a page are
+ascending; a history page with `more` false holds every readable entry that was committed before it was asked for.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from xinyu.sdk.types import Hello, Message, Record, RecordPage, SyncItem, SyncPa
 
 T = TypeVar("T")
 History = Literal["none", "all", "resume"] | int
-SKEW_MS = 300_000
-"""How far servers' clocks may differ; it only widens what the first sync of `history="none"` looks at."""
 
 log = logging.getLogger("xinyu.sdk")
 
@@ -73,7 +71,7 @@ class CatchUp:
         """A new connection: place the conversations if it is the very first, synchronise, go live."""
         self._uid = hello.uid
         if self._owner is None:
-            await self._begin(f"{hello.uid}/{self._device}", hello.ts)
+            await self._begin(f"{hello.uid}/{self._device}")
         self.inbox.unchanged(list(self._acked))
         await self._sync()
         self._live = True
@@ -94,35 +92,24 @@ class CatchUp:
 
     # Where to begin.
 
-    async def _begin(self, owner: str, now_ms: int) -> None:
+    async def _begin(self, owner: str) -> None:
         saved = await self._store.load(owner)
         if isinstance(self._history, int):
             self._since_ms = self._history
         if saved is not None:
             self.inbox.restore(saved)
-        elif self._history == "none":
-            self._since_ms = now_ms - SKEW_MS
-            async for item in self._pages({}):
-                self.inbox.note(item.talk_id, _talk(item), item.last_seq)
-                self.inbox.begin(item.talk_id, item.last_seq)
-        elif self._history == "resume":
-            await self._resume()
+        elif self._history in ("none", "resume"):
+            await self._place(at_heads=self._history == "none")
         self._owner = owner
         await self._store.save(owner, self.inbox.cursors)  # from now on it is known that this device has connected
 
-    async def _resume(self) -> None:
-        """By the cursors the server keeps. They move by acks only: each page is acknowledged before the next."""
-        while True:
-            page = await self._ask("sync", {}, SyncPage)
-            known = self.inbox.cursors
-            fresh = [item for item in page.items if item.talk_id not in known]
-            for item in fresh:
-                self._apply(item, None)
-            if not page.more:
-                return
-            if not fresh:
-                raise ContractViolation("sync gives the same page again after its ack")
-            await self._socket.tell({"event": "ack", "cursors": {str(item.talk_id): item.last_seq for item in fresh}})
+    async def _place(self, at_heads: bool) -> None:
+        """Begin every conversation at its head, or where the server's cursor of this device is: a `sync` with limit 0
+        tells both."""
+        page = await self._ask("sync", {"limit": 0}, SyncPage)
+        for item in page.items:
+            self.inbox.note(item.talk_id, _talk(item), item.last_seq)
+            self.inbox.begin(item.talk_id, item.last_seq if at_heads else item.cursor)
 
     # Synchronising.
 

@@ -42,7 +42,6 @@ class Talk(NamedTuple):
 class MessageType(IntEnum):
     """`msg_type` codes that applications meet most (CONTRACT.md 3.1); others may appear."""
 
-    DELETED = 0
     TEXT = 1
     CODE = 2
     IMAGE = 3
@@ -86,16 +85,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     quote: Json
     own: bool = False
     """Whether this user sent it, from whatever device."""
+    hidden: bool = False
+    """A tombstone: recalled, deleted or cleared; kept for the order, without content."""
 
     @property
     def accepted(self) -> bool:
         """Whether it is in the log. A message that is not accepted has no place in the order."""
         return self.seq > 0 and self.status != 3
-
-    @property
-    def hidden(self) -> bool:
-        """A tombstone: recalled or deleted, kept for the order, without content."""
-        return self.is_revoked or self.msg_type == MessageType.DELETED
 
     @property
     def is_system(self) -> bool:
@@ -124,6 +120,7 @@ class Record(msgspec.Struct):
     nickname: str = ""
     avatar: str = ""
     talk_id: int = 0
+    hidden: bool = False
 
     def message(self, talk: Talk, talk_id: int, uid: int) -> Message:
         """This record as a value of the conversation `talk`, seen by user `uid`."""
@@ -142,6 +139,7 @@ class Record(msgspec.Struct):
             extra=_object(self.extra, "extra"),
             quote=_object(self.quote, "quote"),
             own=uid != 0 and self.from_id == uid,
+            hidden=self.hidden or self.is_revoked == 1,
         )
 
 
@@ -170,6 +168,8 @@ class SyncItem(msgspec.Struct):
     more: bool
     read_seq: int = 0
     unread_num: int = 0
+    cursor: int = 0
+    """Where the server's cursor of this device is."""
 
 
 class SyncPage(msgspec.Struct):

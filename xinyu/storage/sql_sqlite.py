@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class SqliteDatabase(Database):
     async def start(self) -> None:
         def connect() -> Connection:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # what belongs to it gets the same mode
             return self._write_engine.connect()
 
         try:

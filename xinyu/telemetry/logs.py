@@ -15,6 +15,9 @@ import structlog
 
 from xinyu.telemetry.trace import current_trace_id
 
+NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart")
+"""Libraries whose lines below WARNING are not for us; uvicorn would log a WebSocket's path with its query, and so the
+token, at INFO."""
 Logger = structlog.stdlib.BoundLogger
 
 
@@ -66,17 +69,8 @@ def configure_logs(level: str, style: str, service_name: str, instance_id: str, 
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    for noisy in (
-        "uvicorn.access",
-        "uvicorn.error",
-        "websockets",
-        "alembic",
-        "sqlalchemy.engine",
-        "httpx",
-        "multipart",
-    ):
-        # uvicorn would log a WebSocket's path with its query, and so the token, at INFO
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from testkit.fake_gateway import HELLO_MS, FakeGateway, Peer, item, push, record
+from testkit.fake_gateway import FakeGateway, Peer, item, push, record
 from testkit.waiting import eventually
 from xinyu.sdk import Client, ContractViolation, CursorStore, FileCursors, MemoryCursors, Message, Talk, Tuning
 
@@ -130,8 +130,8 @@ async def test_a_new_device_begins_at_the_heads(gateway: FakeGateway, make_clien
     task = asyncio.create_task(client.connect())
     peer = await gateway.accept()
     await peer.hello()
-    asked = await peer.serve_sync(item(5, 10, record(9), record(10)), item(6, 3))
-    assert asked.payload == {"cursors": {}, "since_ms": HELLO_MS - 300_000}
+    asked = await peer.serve_sync(item(5, 10), item(6, 3))
+    assert asked.payload == {"limit": 0}
     asked = await peer.serve_sync()
     assert asked.payload["cursors"] == {"5": 10, "6": 3}
     await task
@@ -194,13 +194,10 @@ async def test_resume_goes_on_from_the_servers_cursors(gateway: FakeGateway, mak
     task = asyncio.create_task(client.connect())
     peer = await gateway.accept()
     await peer.hello()
-    first = await peer.request("sync")
-    assert first.payload == {}
-    await peer.reply(first, {"items": [item(5, 9, record(9))], "more": True})
-    assert await peer.ack() == {"5": 9}  # so that the next page is another one
-    await peer.reply(await peer.request("sync"), {"items": [item(6, 4)], "more": False})
-    last = await peer.serve_sync()
-    assert last.payload == {"cursors": {"5": 9, "6": 4}}
+    asked = await peer.serve_sync(item(5, 9, cursor=8), item(6, 4, cursor=4))
+    assert asked.payload == {"limit": 0}
+    asked = await peer.serve_sync(item(5, 9, record(9)))
+    assert asked.payload == {"cursors": {"5": 8, "6": 4}}
     await task
     assert await take(client, 1) == [(5, 9)]
 

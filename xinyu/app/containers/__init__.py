@@ -7,11 +7,19 @@ matter, and a role that is not hosted is never made.
 
 from __future__ import annotations
 
+from dependency_injector.providers import Object
+
 from xinyu.app.containers.gateway import GatewayContainer
 from xinyu.app.containers.message import MessageContainer
 from xinyu.app.containers.people import ContactContainer, GroupContainer
 from xinyu.app.containers.user import UserContainer
+from xinyu.app.settings import Settings
 
 
 class Container(GatewayContainer, ContactContainer, GroupContainer, MessageContainer, UserContainer):
     """All providers of a process, by the names that the table of roles uses."""
+
+
+def make_container(settings: Settings, epoch: int) -> Container:
+    """The container of one process in one of its lives; makes nothing yet."""
+    return Container(settings=Object(settings), epoch=Object(epoch))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from dependency_injector import providers
 
 from xinyu.app.containers.infrastructure import Infrastructure, database_of
 from xinyu.app.secrets import password_key
 from xinyu.app.settings import Settings
 from xinyu.user.accounts import AccountService
-from xinyu.user.code_book import CodeBook
+from xinyu.user.code_book import CodeBook, derived_key
 from xinyu.user.code_sender import CodeSender
 from xinyu.user.codes import CodeService
 from xinyu.user.credentials import CredentialService
@@ -28,8 +26,6 @@ from xinyu.user.store_sql_logins import SqlLoginStore
 from xinyu.user.store_sql_profiles import SqlProfileStore
 from xinyu.user.tokens import TokenIssuer
 
-CODE_KEY_PURPOSE = b"xinyu verification codes"
-
 
 def _password_opener(settings: Settings) -> PasswordOpener:
     return PasswordOpener(password_key(settings), settings.user.accept_plain_passwords)
@@ -38,10 +34,6 @@ def _password_opener(settings: Settings) -> PasswordOpener:
 def _argon2(opener: PasswordOpener, settings: UserSettings) -> Argon2Vault:
     cost = Argon2Cost(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism)
     return Argon2Vault(opener, cost, settings.hash_threads, settings.hash_queue)
-
-
-def _code_key(settings: Settings) -> bytes:
-    return hashlib.blake2b(settings.auth.jwt_secret.encode(), key=CODE_KEY_PURPOSE, digest_size=32).digest()
 
 
 def _email_sender(settings: UserSettings) -> CodeSender:
@@ -60,7 +52,11 @@ class UserContainer(Infrastructure):
     code_store = providers.Singleton(SqlCodeStore, user_db)
     password_vault = providers.Singleton(_argon2, providers.Singleton(_password_opener, _settings), _mine)
     code_book = providers.Singleton(
-        CodeBook, code_store, providers.Callable(_code_key, _settings), Infrastructure.clock, _mine
+        CodeBook,
+        code_store,
+        providers.Callable(derived_key, _settings.provided.auth.jwt_secret),
+        Infrastructure.clock,
+        _mine,
     )
     token_issuer = providers.Singleton(
         TokenIssuer,

@@ -93,6 +93,7 @@ def _sync_item(item: SyncItem, presented: Iterable[MessageRecord]) -> dict[str, 
         "unread_num": item.unread,
         "messages": [found for _, found in zip(item.entries, presented, strict=False)],
         "more": item.more,
+        "cursor": item.cursor,
     }
 
 
