@@ -27,17 +27,17 @@ class OutboxRun:
         self._owner = new_hex_id()
         self._counts = OutboxCounts(0, 0, 0)
         self._alarmed = 0
+        self._adopted_all = False
 
     async def run(self) -> None:
         """Work for ever."""
-        first = True
         while True:
             lease_ms = int(self._settings.outbox_lease_seconds * 1000)
             now_ms = self._clock.now_ms()
-            before_ms = now_ms + 1 if first else now_ms - lease_ms
+            before_ms = now_ms - lease_ms if self._adopted_all else now_ms + 1
             while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
                 pass
-            first = False
+            self._adopted_all = True
             keep_ms = int(self._settings.outbox_keep_seconds * 1000)
             while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
                 pass

@@ -1,0 +1,301 @@
+"""The fan-out: whom it reaches, what it asks, and what it leaves to the outbox."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from testkit.clock import ManualClock
+from testkit.waiting import eventually
+from xinyu.delivery.fanout import DeliveryService
+from xinyu.delivery.nodes import Deliverers, LocalDeliverers
+from xinyu.delivery.port import CompletionPort, DelivererPort
+from xinyu.delivery.settings import DeliverySettings
+from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, Receipt, Signal
+from xinyu.kernel.errors import Overloaded, Unavailable
+from xinyu.kernel.ids import ConversationId, DeviceId, NodeId, SessionId, UserId
+from xinyu.presence.service import PresenceService
+from xinyu.presence.store_memory import MemoryPresenceStore
+from xinyu.presence.types import NodeRef, NodeSessions, PresenceEntry
+
+ANN, BOB, CID = UserId(1), UserId(2), UserId(3)
+TALK = ConversationId(7)
+LEFT, RIGHT = NodeRef(NodeId("left"), 5), NodeRef(NodeId("right"), 9)
+
+
+class Node(DelivererPort):
+    """A node that notes what it is given."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[NodePush]] = []
+        self.signals: list[NodeSignal] = []
+        self.orders: list[CloseOrder] = []
+        self.gone: list[SessionId] = []
+        self.away = False
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.entered = 0
+
+    async def _arrive(self) -> None:
+        self.entered += 1
+        await self.gate.wait()
+        if self.away:
+            raise Unavailable()
+
+    async def deliver(self, pushes: list[NodePush]) -> Receipt:
+        await self._arrive()
+        self.batches.append(pushes)
+        return Receipt(self.gone)
+
+    async def signal(self, signals: list[NodeSignal]) -> None:
+        await self._arrive()
+        self.signals += signals
+
+    async def close_sessions(self, order: CloseOrder) -> None:
+        await self._arrive()
+        self.orders.append(order)
+
+    @property
+    def got(self) -> list[tuple[int, list[str]]]:
+        """(seq, sessions) of every push, in order."""
+        return [(p.seq, [target.session_id for target in p.sessions]) for batch in self.batches for p in batch]
+
+
+class Cluster(Deliverers):
+    """Nodes by the life they are in."""
+
+    def __init__(self) -> None:
+        self.nodes = {LEFT: Node(), RIGHT: Node()}
+
+    def find(self, at: NodeRef) -> DelivererPort | None:
+        return self.nodes.get(at)
+
+    def all_nodes(self) -> list[DelivererPort]:
+        return list(self.nodes.values())
+
+
+class WatchedPresence(PresenceService):
+    """Counts what it is asked, and can be away."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryPresenceStore(), ManualClock(), 30.0)
+        self.asked: list[set[UserId]] = []
+        self.away = False
+
+    async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
+        self.asked.append(set(user_ids))
+        if self.away:
+            raise Unavailable()
+        return await super().locate(user_ids)
+
+    async def forget(self, at: NodeRef, session_ids: list[SessionId]) -> None:
+        if self.away:
+            raise Unavailable()
+        await super().forget(at, session_ids)
+
+
+class World(CompletionPort):
+    """A fan-out between what it asks and what it tells."""
+
+    def __init__(self, settings: DeliverySettings) -> None:
+        self.presence = WatchedPresence()
+        self.cluster = Cluster()
+        self.left, self.right = self.cluster.nodes[LEFT], self.cluster.nodes[RIGHT]
+        self.completed: list[Completion] = []
+        self.completions_away = False
+        self.service = DeliveryService(self.presence, self, self.cluster, settings)
+
+    async def complete(self, completions: list[Completion]) -> None:
+        if self.completions_away:
+            raise Unavailable()
+        self.completed += completions
+
+    async def connect(self, user_id: UserId, session: str, at: NodeRef) -> None:
+        entry = PresenceEntry(user_id, SessionId(session), DeviceId(session), "web", at)
+        await self.presence.register(entry)
+
+    async def bring(self, *pushes: Push) -> None:
+        """Dispatch and wait until all went their way."""
+        await self.service.dispatch(list(pushes))
+        await asyncio.wait_for(self.service.drained(), 5)
+
+    @property
+    def done(self) -> list[int]:
+        return [completion.seq for completion in self.completed]
+
+    def reading(self, name: str) -> float:
+        return next(value for found, _, value in self.service.readings() if found == name)
+
+
+@pytest.fixture
+def settings() -> DeliverySettings:
+    return DeliverySettings()
+
+
+@pytest.fixture
+async def world(settings: DeliverySettings) -> AsyncIterator[World]:
+    world = World(settings)
+    await world.connect(ANN, "a1", LEFT)
+    await world.connect(ANN, "a2", RIGHT)
+    await world.connect(BOB, "b1", RIGHT)
+    run = asyncio.create_task(world.service.run())
+    yield world
+    run.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+
+
+def push(seq: int, *recipients: UserId, origin: str | None = None, talk: ConversationId = TALK) -> Push:
+    return Push(talk, seq, list(recipients), msgspec.Raw(b"{}"), SessionId(origin) if origin else None)
+
+
+async def test_a_push_reaches_every_session_but_the_one_it_came_from(world: World) -> None:
+    await world.bring(push(1, ANN, BOB, CID, origin="a1"))
+    assert (world.left.got, world.right.got) == ([], [(1, ["a2", "b1"])])
+    assert world.done == [1]
+
+
+async def test_one_question_and_one_call_per_node_for_a_whole_batch(world: World) -> None:
+    await world.bring(push(1, ANN, BOB), push(2, BOB), push(3, ANN), push(4, CID))
+    assert world.presence.asked == [{ANN, BOB, CID}]
+    assert (world.left.got, world.right.got) == (
+        [(1, ["a1"]), (3, ["a1"])],
+        [(1, ["a2", "b1"]), (2, ["b1"]), (3, ["a2"])],
+    )
+    assert len(world.left.batches) == len(world.right.batches) == 1
+    assert world.done == [1, 2, 3, 4], "who is not connected is owed nothing"
+
+
+async def test_nodes_are_called_at_once_and_batches_one_after_the_other(world: World) -> None:
+    world.left.gate.clear()
+    await world.service.dispatch([push(1, ANN)])
+    await eventually(lambda: world.right.batches)
+    await world.service.dispatch([push(2, ANN)])
+    await asyncio.sleep(0)
+    assert (world.right.got, world.done) == ([(1, ["a2"])], []), "the second waits, so that order holds"
+    world.left.gate.set()
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert world.left.got == [(1, ["a1"]), (2, ["a1"])]
+    assert world.done == [1, 2]
+
+
+async def test_what_a_node_did_not_take_is_not_complete(world: World) -> None:
+    world.left.away = True
+    await world.bring(push(1, ANN), push(2, BOB))
+    assert world.right.got == [(1, ["a2"]), (2, ["b1"])]
+    assert world.done == [2]
+    assert world.reading("xinyu_delivery_failures_total") == 1
+    world.left.away = False
+    await world.bring(push(1, ANN))
+    assert world.done == [2, 1]
+
+
+@pytest.mark.parametrize("settings", [DeliverySettings(attempt_seconds=0.01)])
+async def test_a_node_that_does_not_answer_is_given_up(world: World) -> None:
+    world.left.gate.clear()
+    await world.bring(push(1, ANN), push(2, BOB))
+    assert world.done == [2]
+
+
+async def test_sessions_that_are_gone_are_forgotten(world: World) -> None:
+    world.right.gone = [SessionId("a2")]
+    await world.bring(push(1, ANN, BOB))
+    assert world.done == [1]
+    world.right.gone = []
+    await world.bring(push(2, ANN, BOB))
+    assert world.right.got[-1] == (2, ["b1"])
+
+
+async def test_a_node_in_a_life_that_is_over_is_healed_not_waited_for(world: World) -> None:
+    del world.cluster.nodes[LEFT]
+    await world.bring(push(1, ANN))
+    assert world.done == [1]
+    located = await world.presence.locate([ANN])
+    assert [found.at for found in located] == [RIGHT]
+
+
+async def test_healing_that_fails_fails_nothing_else(world: World) -> None:
+    world.right.gate.clear()
+    world.right.gone = [SessionId("a2")]
+    await world.service.dispatch([push(1, ANN)])
+    await eventually(lambda: world.right.entered)
+    world.presence.away = True
+    world.right.gate.set()
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert world.done == [1]
+
+
+async def test_while_presence_is_away_pushes_stay_in_the_outbox(world: World) -> None:
+    world.presence.away = True
+    await world.bring(push(1, ANN))
+    assert (world.done, world.left.got) == ([], [])
+    world.presence.away = False
+    await world.bring(push(1, ANN))
+    assert world.done == [1]
+
+
+async def test_lost_completions_stop_nothing(world: World) -> None:
+    world.completions_away = True
+    await world.bring(push(1, ANN))
+    world.completions_away = False
+    await world.bring(push(2, ANN))
+    assert (world.left.got, world.done) == ([(1, ["a1"]), (2, ["a1"])], [2])
+
+
+@pytest.mark.parametrize("settings", [DeliverySettings(queue_pushes=3, batch_pushes=2, queue_signals=2)])
+async def test_queues_are_bounded(world: World) -> None:
+    world.left.gate.clear()
+    await world.service.dispatch([push(1, ANN)])
+    await eventually(lambda: world.right.batches)
+    await world.service.dispatch([push(2, ANN), push(3, ANN), push(4, ANN)])
+    with pytest.raises(Overloaded) as refused:
+        await world.service.dispatch([push(5, ANN)])
+    assert refused.value.retry_after_ms
+    for _ in range(3):
+        await world.service.signal([Signal("typing", [ANN], msgspec.Raw(b"{}"))])
+    assert world.reading("xinyu_delivery_dropped_signals_total") == 1
+    assert world.reading("xinyu_delivery_queue") == 3
+    world.left.gate.set()
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert world.done == [1, 2, 3, 4]
+    assert max(len(batch) for batch in world.left.batches) == 2
+
+
+async def test_signals_reach_whoever_is_there(world: World) -> None:
+    world.left.away = True
+    signals = [
+        Signal("typing", [ANN, CID], msgspec.Raw(b'{"n":1}')),
+        Signal("read", [BOB, ANN], msgspec.Raw(b'{"n":2}'), SessionId("a2")),
+    ]
+    await world.service.signal(signals)
+    await asyncio.wait_for(world.service.drained(), 5)
+    reached = [(s.name, [t.session_id for t in s.sessions], bytes(s.payload)) for s in world.right.signals]
+    assert reached == [("typing", ["a2"], b'{"n":1}'), ("read", ["b1"], b'{"n":2}')], "though the other node is away"
+    world.presence.away = True
+    await world.service.signal(signals)
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert len(world.right.signals) == 2
+
+
+async def test_every_node_is_told_to_close_though_one_is_away(world: World) -> None:
+    order = CloseOrder(ANN)
+    world.left.away = True
+    with pytest.raises(Unavailable):
+        await world.service.close_sessions(order)
+    assert (world.left.orders, world.right.orders) == ([], [order])
+    world.left.away = False
+    await world.service.close_sessions(order)
+    assert (world.left.orders, world.right.orders) == ([order], [order, order])
+
+
+def test_the_one_node_of_a_monolith() -> None:
+    node = Node()
+    deliverers = LocalDeliverers(LEFT, node)
+    assert deliverers.find(LEFT) is node
+    assert deliverers.find(NodeRef(LEFT.node, LEFT.epoch - 1)) is None
+    assert deliverers.find(RIGHT) is None
+    assert deliverers.all_nodes() == [node]

@@ -1,0 +1,213 @@
+"""From the commit to delivery: what was not delivered is found again, whoever crashed or was overloaded."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from testkit.clock import ManualClock
+from testkit.contacts import port_of
+from testkit.messages import ANN, BOB, MessageStores, message, message_database
+from testkit.waiting import eventually
+from xinyu.delivery.port import DeliveryPort
+from xinyu.delivery.types import Completion, Push
+from xinyu.kernel.errors import Overloaded
+from xinyu.kernel.ids import ConversationId, SessionId
+from xinyu.message.outbox import OutboxRun
+from xinyu.message.pusher import Pusher
+from xinyu.message.settings import MessageSettings
+from xinyu.message.store import Appended
+from xinyu.message.types import Entry
+from xinyu.storage.errors import StorageUnavailable
+
+SETTINGS = MessageSettings(outbox_attempts=3)
+
+
+class Process:
+    """The part of a message process that dispatches, with a delivery that a test can make refuse."""
+
+    def __init__(self, stores: MessageStores, clock: ManualClock, limit: int = 1000) -> None:
+        self.clock = clock
+        self.dispatched: list[Push] = []
+        self.refusing = False
+        self.pusher = Pusher(port_of(DeliveryPort, dispatch=self._dispatch), stores.outbox, clock, limit)
+        self.outbox = OutboxRun(stores.outbox, self.pusher, clock, SETTINGS)
+        self._runs: list[asyncio.Task[None]] = []
+
+    async def _dispatch(self, pushes: list[Push]) -> None:
+        if self.refusing:
+            raise Overloaded()
+        self.dispatched += pushes
+
+    def start(self) -> None:
+        self._runs = [asyncio.create_task(self.pusher.run()), asyncio.create_task(self.outbox.run())]
+
+    async def kill(self) -> None:
+        for run in self._runs:
+            run.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await run
+
+    @property
+    def seqs(self) -> list[int]:
+        return [push.seq for push in self.dispatched]
+
+    def reading(self, name: str) -> float:
+        readings = [*self.outbox.readings(), *self.pusher.readings()]
+        return next(value for found, _, value in readings if found == name)
+
+    async def swept(self) -> None:
+        """The first sweep is through."""
+        await eventually(lambda: self.clock.sleepers >= 2)
+
+    async def later(self, predicate: Callable[[], bool]) -> None:
+        """Time passes, some seconds at a look, until it is so."""
+
+        def look() -> bool:
+            self.clock.jump(5.0)
+            return predicate()
+
+        await eventually(look)
+
+
+class World:
+    """One database, and processes that come and go."""
+
+    def __init__(self, stores: MessageStores, pair: ConversationId) -> None:
+        self.stores, self.pair = stores, pair
+        self.clock = ManualClock()
+
+    def process(self, limit: int = 1000) -> Process:
+        return Process(self.stores, self.clock, limit)
+
+    async def commit(self, count: int = 1, session: str | None = None) -> list[Appended]:
+        """Messages that are in the log and of which nobody was told."""
+        self.stores.now_ms = self.clock.now_ms()
+        items = [message(ANN, self.pair, origin_session=session and SessionId(session)) for _ in range(count)]
+        return [outcome for outcome in await self.stores.append(*items) if isinstance(outcome, Appended)]
+
+    async def left(self) -> int:
+        return (await self.stores.outbox.counts()).pending
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with message_database(f"sqlite:///{tmp_path / 'message.db'}") as database:
+        stores = MessageStores(database)
+        yield World(stores, await stores.befriend(ANN, BOB))
+
+
+async def test_a_push_carries_the_entry_as_it_was_committed(world: World) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+    (told,) = await world.commit(session="s1")
+    process.pusher.push([told])
+    await eventually(lambda: process.dispatched)
+    (push,) = process.dispatched
+    assert msgspec.json.decode(push.payload, type=Entry) == told.entry
+    assert (push.conversation_id, push.seq, sorted(push.recipients)) == (world.pair, 1, [ANN, BOB])
+    assert push.origin_session == "s1"
+    await process.kill()
+
+
+async def test_a_fresh_process_adopts_what_a_crash_left(world: World) -> None:
+    await world.commit(3, session="s1")  # and the process died before it dispatched
+    process = world.process()
+    process.start()
+    await eventually(lambda: process.seqs == [1, 2, 3])
+    assert {push.origin_session for push in process.dispatched} == {"s1"}
+    await process.pusher.complete([Completion(world.pair, seq) for seq in (1, 2, 3)])
+    await process.later(lambda: process.reading("xinyu_push_unsettled") == 0)
+    await eventually(lambda: _nothing_left(world))
+    await process.kill()
+    other = world.process()
+    other.start()
+    await other.swept()
+    assert other.seqs == []
+    await other.kill()
+
+
+async def test_what_was_not_completed_comes_again_after_its_lease_and_then_is_put_aside(world: World) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+    (told,) = await world.commit()
+    process.pusher.push([told])
+    await eventually(lambda: process.seqs == [1])
+    await process.later(lambda: process.reading("xinyu_outbox_quarantined") == 1)
+    assert process.seqs == [1] * 4, "once from memory, three times from the outbox"
+    (second,) = await world.commit()
+    process.pusher.push([second])
+    await eventually(lambda: process.seqs[-1] == 2)
+    await process.kill()
+
+
+async def _nothing_left(world: World) -> bool:
+    return await world.left() == 0
+
+
+async def test_what_delivery_refuses_stays_and_comes_later(world: World) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+    process.refusing = True
+    process.pusher.push(await world.commit(3))
+    await eventually(lambda: process.reading("xinyu_push_left_total") == 3)
+    assert await world.left() == 3
+    process.refusing = False
+    process.pusher.push(await world.commit())
+    await eventually(lambda: process.seqs == [4], within=2)
+    await process.later(lambda: set(process.seqs) == {1, 2, 3, 4})
+    await process.kill()
+
+
+async def test_no_more_waits_in_memory_than_there_is_room_for(world: World) -> None:
+    process = world.process(limit=2)
+    committed = await world.commit(5)
+    process.pusher.push(committed[:2])
+    process.pusher.push(committed[2:])
+    assert process.reading("xinyu_push_queue") == 2
+    assert process.reading("xinyu_push_left_total") == 3
+    process.start()
+    await eventually(lambda: process.seqs[:2] == [1, 2])
+    await process.kill()
+
+
+async def test_an_outbox_that_is_away_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = world.process()
+    await world.commit(2)
+    process.start()
+    await eventually(lambda: process.seqs == [1, 2])
+    settle, away, tried = world.stores.outbox.settle, [True], []
+
+    async def shaky(keys: list[tuple[ConversationId, int]], now_ms: int) -> None:
+        tried.append(len(keys))
+        if away:
+            raise StorageUnavailable()
+        await settle(keys, now_ms)
+
+    monkeypatch.setattr(world.stores.outbox, "settle", shaky)
+    await process.pusher.complete([Completion(world.pair, seq) for seq in (1, 2)])
+    await process.later(lambda: len(tried) == 3)
+    assert process.reading("xinyu_push_unsettled") == 2
+    away.clear()
+    await process.later(lambda: process.reading("xinyu_push_unsettled") == 0)
+    await eventually(lambda: _nothing_left(world))
+    await process.kill()
+
+
+async def test_the_age_of_the_oldest_is_measured(world: World) -> None:
+    process = world.process()
+    process.refusing = True
+    await world.commit()
+    process.start()
+    await eventually(lambda: process.reading("xinyu_outbox_pending") == 1)
+    world.clock.jump(1.0)
+    assert process.reading("xinyu_outbox_oldest_seconds") >= 1.0
+    await process.kill()
