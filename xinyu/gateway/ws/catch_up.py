@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.deliverer import SocketDeliverer
+from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
@@ -38,12 +39,15 @@ class CatchUp:
     async def run(self, connection: Connection, behind: list[DeviceState]) -> None:
         """Push what the device missed, then what was held meanwhile; the session is live from then on."""
         session = connection.session
+        is_cut = any(session.pushed[state.conversation_id] > state.cursor for state in behind)
         try:
             own = await self._push_missed(connection, behind)
             await self._push_held(connection)
             if behind and session.state is State.LIVE:
                 await self._ports.devices.set_caught_up(session.user_id, session.device_id)
             await self._push_own(connection, own)
+            if is_cut:  # the client counts pushes, and some never come: its list is to be read again
+                connection.put(event_frame("im.session.reload", {}))
         except Exception as error:
             if not isinstance(error, XinyuError):
                 log.exception("a client could not be caught up; the stack below says where")

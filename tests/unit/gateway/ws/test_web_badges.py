@@ -93,9 +93,58 @@ async def test_a_list_that_is_read_again_in_the_middle_of_a_catch_up(world: Sock
         await eventually(lambda: page.badges[dialogue] == 12)
 
 
+async def test_a_dialogue_that_began_while_the_page_was_away(world: SocketWorld) -> None:
+    ann, cid = await world.user("ann"), await world.user("cid")
+    token = await world.token(ann)
+    async with web(world, token):
+        pass
+    await eventually(lambda: not world.hub.of_user(ann))
+    await world.befriend(ann, cid)
+    for text in texts(1, 3):
+        await world.send(cid, ann, text)
+    async with web(world, token) as page:
+        await eventually(lambda: page.texts(1, cid) == texts(1, 3))
+        assert page.badges[1, cid] == 3
+
+
+async def test_pages_of_two_log_ins_count_each_for_itself(world: SocketWorld) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token, other = await world.token(ann), await world.token(ann)
+    for page_token in (token, other):
+        async with web(world, page_token):
+            pass
+    await eventually(lambda: not world.hub.of_user(ann))
+    await world.send(ann, bob, "own")
+    for text in texts(1, 2):
+        await world.send(bob, ann, text)
+    async with web(world, other) as page:
+        await eventually(lambda: len(page.texts(1, bob)) == 3)
+        assert page.badges[1, bob] == 2
+    await eventually(lambda: not world.hub.of_user(ann))
+    await world.send(bob, ann, "3")
+    for page_token, shown in ((other, 1), (token, 4)):
+        async with web(world, page_token) as page:
+            await eventually(lambda shown=shown, page=page: len(page.texts(1, bob)) == shown)
+            assert page.badges[1, bob] == 3
+
+
 async def test_a_page_whose_login_ends_stops(world: SocketWorld) -> None:
     ann = await world.user("ann")
     async with web(world, await world.token(ann)) as page:
         await page.post("auth/logout")
         await eventually(lambda: page.stopped)
         assert page.opens == 1
+
+
+async def test_a_catch_up_that_is_cut_makes_the_page_read_its_list_again(tmp_path: Path) -> None:
+    async with socket_world(tmp_path, catch_up_limit=5) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token, dialogue = await world.token(ann), (1, bob)
+        async with web(world, token):
+            pass
+        await eventually(lambda: not world.hub.of_user(ann))
+        for text in texts(1, 9):
+            await world.send(bob, ann, text)
+        async with web(world, token) as page:
+            await eventually(lambda: page.texts(*dialogue) == texts(5, 9))
+            await eventually(lambda: page.badges[dialogue] == 9)
