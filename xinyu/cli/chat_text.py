@@ -27,8 +27,10 @@ _EVENTS = {
 
 def content_of(message: Message) -> str:
     """What was said, in one line; for what is no text, what it is."""
-    if message.hidden:
+    if message.is_revoked:
         return "(taken back)"
+    if message.hidden:
+        return "(deleted)"
     if message.msg_type == MessageType.TEXT:
         return message.text
     if message.is_system:

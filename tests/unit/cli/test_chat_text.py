@@ -44,7 +44,7 @@ def test_a_message_is_one_line(fields: dict[str, Any], line: str) -> None:
 
 
 def test_a_deleted_message_shows_nothing_of_what_it_was() -> None:
-    assert "hello" not in content_of(message(msg_type=MessageType.DELETED))
+    assert "hello" not in content_of(message(hidden=True))
 
 
 def test_a_conversation_is_called_by_the_remark_then_the_name_then_what_is_known() -> None:

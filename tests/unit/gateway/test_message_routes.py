@@ -284,7 +284,7 @@ async def test_polling_gets_what_a_device_has_not(rest: Rest) -> None:
     (item,) = [item for item in page["items"] if item["talk_id"] == sent["talk_id"]]
     assert {**item, "messages": []} == {
         "talk_id": sent["talk_id"], "talk_mode": 1, "to_from_id": ANN, "last_seq": 2, "read_seq": 0, "unread_num": 2,
-        "messages": [], "more": False,
+        "messages": [], "more": False, "cursor": 1,
     }  # fmt: skip
     assert [(m["sequence"], m["nickname"]) for m in item["messages"]] == [(2, "ann")]
     assert page["more"] is False
