@@ -116,13 +116,14 @@ class CatchUp:
     async def _sync(self) -> None:
         unplaced = self.inbox.unplaced
         named = self.inbox.frontiers
-        async for item in self._pages(named):
-            self._apply(item, named.get(item.talk_id))
+        async for item, after in self._pages(named):
+            self._apply(item, after)
         for talk_id in unplaced:  # pushed to, yet not listed: from its first push
             self.inbox.begin(talk_id, 0 if self._history == "all" else None)
 
-    async def _pages(self, named: Mapping[int, int]) -> AsyncIterator[SyncItem]:
-        """All pages of `sync`. A conversation with `more` is read on by `message.history`, as the reader gets there."""
+    async def _pages(self, named: Mapping[int, int]) -> AsyncIterator[tuple[SyncItem, int | None]]:
+        """All pages of `sync`, each item with the cursor it was asked by. A conversation with `more` is read on by
+        `message.history`, as the reader gets there."""
         cursors = dict(named)
         while True:
             payload: dict[str, object] = {"cursors": {str(talk_id): seq for talk_id, seq in cursors.items()}}
@@ -131,7 +132,7 @@ class CatchUp:
             page = await self._ask("sync", payload, SyncPage)
             before = dict(cursors)
             for item in page.items:
-                yield item
+                yield item, before.get(item.talk_id)
                 cursors[item.talk_id] = max(cursors.get(item.talk_id, 0), item.last_seq)
             if not page.more:
                 return

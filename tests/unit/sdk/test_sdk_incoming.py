@@ -222,6 +222,27 @@ async def test_after_a_reconnect_only_what_was_missed_is_asked_for(
     assert await take(client, 4) == [(5, 12), (5, 13), (5, 14), (5, 15)]
 
 
+async def test_what_came_between_two_pages_of_a_sync_proves_nothing_about_the_first(
+    gateway: FakeGateway, make_client: MakeClient
+) -> None:
+    client = make_client(cursors=await known({5: 10}))
+    task = asyncio.create_task(client.connect())
+    peer = await gateway.accept()
+    await peer.hello()
+    first = await peer.request("sync")
+    page = item(5, 14, record(11), record(12), more=True)
+    await peer.reply(first, {"items": [page], "more": True})
+    second = await peer.request("sync")
+    assert second.payload["cursors"] == {"5": 14}  # the rest is read by history; since then 15 was sent
+    await peer.reply(second, {"items": [item(5, 15, record(15))], "more": False})
+    await task
+    read = asyncio.create_task(take(client, 5))
+    asked = await peer.request("message.history")
+    assert asked.payload["after"] == 12
+    await peer.reply(asked, {"items": [record(13), record(14), record(15)], "more": False})
+    assert await read == [(5, 11), (5, 12), (5, 13), (5, 14), (5, 15)]
+
+
 async def test_a_conversation_nobody_told_of_is_placed_by_another_sync(
     gateway: FakeGateway, make_client: MakeClient
 ) -> None:
