@@ -223,7 +223,7 @@ class WebClient:
     async def _take(self, socket: ClientConnection, frame: Json) -> None:
         ackid = frame.get("ackid")
         if ackid:
-            await socket.send(json.dumps({"event": "ack", "ackid": ackid}))
+            await self._answer(socket, json.dumps({"event": "ack", "ackid": ackid}))
             if not self._acks.is_new(ackid):
                 self.dropped.append(ackid)
                 return
@@ -231,7 +231,7 @@ class WebClient:
         payload = frame["payload"]
         match frame["event"]:
             case "ping":
-                await socket.send('{"event":"pong","payload":null}')
+                await self._answer(socket, '{"event":"pong","payload":null}')
             case "im.message":
                 self._show(payload)
             case "im.message.revoke":
@@ -240,6 +240,13 @@ class WebClient:
                 self._later(self.load_sessions())
             case "event_error":
                 self.errors.append(payload)
+
+    async def _answer(self, socket: ClientConnection, text: str) -> None:
+        """Browsers drop what is sent to a closing socket, and still deliver what had come."""
+        try:
+            await socket.send(text)
+        except ConnectionClosed:
+            pass
 
     def _dialogue(self, payload: Json) -> Dialogue:
         """C swaps when `to_from_id` is its own id (CONTRACT.md section 0, row 4)."""

@@ -89,9 +89,11 @@ class Device:
         for message in self.seen:
             by_talk[message.talk_id].append(message.seq)
         for talk_id, seqs in by_talk.items():
-            assert seqs == sorted(set(seqs)), f"{self.client.uid}: conversation {talk_id} out of order: {seqs}"
-            dense = list(range(seqs[0], seqs[0] + len(seqs)))
-            assert self.has_gaps or seqs == dense, f"{self.client.uid}: conversation {talk_id} has gaps: {seqs}"
+            where = f"user {self.client.uid}, conversation {talk_id}"
+            swapped = [pair for pair in itertools.pairwise(seqs) if pair[0] >= pair[1]]
+            assert not swapped, f"{where}: out of order or repeated: {swapped}"
+            missing = sorted(set(range(seqs[0], seqs[-1])).difference(seqs))
+            assert self.has_gaps or not missing, f"{where}: missing {missing}"
 
 
 class Page(WebClient):
@@ -230,7 +232,9 @@ async def shows(watcher: Device | Page, talk: Talk, texts: list[str], within: fl
 
     def ends_so() -> bool:
         found = watcher.texts(talk) if isinstance(watcher, Device) else watcher.texts(*talk)
-        assert [text for text in found if text][-len(texts) :] == texts, found[-2 * len(texts) :]
+        shown = [text for text in found if text][-len(texts) :]
+        at = next((n for n, pair in enumerate(zip(shown, texts, strict=False)) if pair[0] != pair[1]), len(shown))
+        assert shown == texts, f"{len(shown)} shown, {len(texts)} expected; at {at}: {shown[at:][:5]}, {texts[at:][:5]}"
         return True
 
     await eventually(ends_so, within)
