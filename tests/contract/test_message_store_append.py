@@ -254,10 +254,10 @@ class LostAnswer(Database):
 
     async def stop(self) -> None: ...
 
-    async def read(self, work):  # type: ignore[no-untyped-def]  # as in Database
+    async def read(self, work, *, brief=False):  # type: ignore[no-untyped-def]  # as in Database
         return await self._inner.read(work)
 
-    async def write(self, work):  # type: ignore[no-untyped-def]  # as in Database
+    async def write(self, work, *, brief=False):  # type: ignore[no-untyped-def]  # as in Database
         result = await self._inner.write(work)
         if self.losses:
             self.losses -= 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, RootTransaction, exc
 
 from xinyu.storage.errors import CommitUnknown, StorageUnavailable, UniqueViolation
 
@@ -31,14 +31,14 @@ class Database(abc.ABC):
         """Finish what runs, close all connections."""
 
     @abc.abstractmethod
-    async def read(self, work: Work[T]) -> T:
-        """Run `work` on a consistent view of committed data. It must change nothing.
-
-        Raises StorageUnavailable."""
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+        """Run `work` on a consistent view of committed data. It must change nothing. `brief` says that it looks a few
+        rows up by key, so that SQLite may do it without handing it to a thread. Raises StorageUnavailable."""
 
     @abc.abstractmethod
-    async def write(self, work: Work[T]) -> T:
-        """Run `work` in one transaction: committed when this returns, rolled back when `work` raises.
+    async def write(self, work: Work[T], *, brief: bool = False) -> T:
+        """Run `work` in one transaction: committed when this returns, rolled back when `work` raises. Transactions of
+        one database begin in the order of the calls. `brief` is as in `read`, for a few rows' changes.
 
         `work` may run again after a deadlock, so it must have no effect outside its connection.
         Raises StorageUnavailable (nothing was changed), CommitUnknown, UniqueViolation. Cancelling the caller does not
@@ -72,9 +72,14 @@ def in_transaction(connection: Connection, work: Work[T]) -> T:
     except BaseException:
         transaction.rollback()
         raise
+    commit(connection, transaction)
+    return result
+
+
+def commit(connection: Connection, transaction: RootTransaction) -> None:
+    """Commit. Raises CommitUnknown when the connection broke over it."""
     try:
         transaction.commit()
     except exc.DBAPIError as error:
         connection.invalidate(error)
         raise CommitUnknown() from error
-    return result

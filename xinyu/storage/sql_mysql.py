@@ -52,14 +52,14 @@ class MySqlDatabase(Database):
             await asyncio.wait(self._in_flight, timeout=5)
         await self._engine.dispose()
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except exc.SQLAlchemyError as error:
             raise translated(error) from error
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, brief: bool = False) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
         task = asyncio.ensure_future(self._write(work))
         self._in_flight.add(task)

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, event, exc
 from sqlalchemy.pool import QueuePool, StaticPool
 
-from xinyu.storage.database import Database, T, Work, in_transaction, translated
+from xinyu.storage.database import Database, T, Work, commit, in_transaction, translated
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.telemetry.logs import get_logger
 
@@ -67,10 +67,13 @@ class SqliteDatabase(Database):
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sqlite-reader")
         self._write_engine = _sqlite_engine(path, readonly=False, inline=False)
         self._read_engine = _sqlite_engine(path, readonly=True, inline=False)
+        self._look_engine = _sqlite_engine(path, readonly=True, inline=True)
         self._write_connection: Connection | None = None
         self._checkpoints = ThreadPoolExecutor(1, thread_name_prefix="sqlite-checkpoint")
         self._checkpointing: asyncio.Task[None] | None = None
         self._written = False
+        self._look_connection: Connection | None = None
+        self._turn = asyncio.Lock()
 
     async def start(self) -> None:
         def connect() -> Connection:
@@ -82,6 +85,8 @@ class SqliteDatabase(Database):
             self._write_connection = await asyncio.get_running_loop().run_in_executor(self._writer, connect)
         except (exc.SQLAlchemyError, OSError) as error:
             raise StorageUnavailable(f"cannot open {self.path}: {getattr(error, 'orig', None) or error}") from error
+        if self._look_connection is None:
+            self._look_connection = self._look_engine.connect()
         if self._checkpointing is None:
             self._checkpointing = asyncio.create_task(self._checkpoint())
 
@@ -95,6 +100,10 @@ class SqliteDatabase(Database):
             if self._write_connection is not None:
                 self._write_connection.close()
                 self._write_connection = None
+            if self._look_connection is not None:
+                self._look_connection.close()
+                self._look_connection = None
+            self._look_engine.dispose()
             self._read_engine.dispose()
             self._write_engine.dispose()
 
@@ -102,25 +111,59 @@ class SqliteDatabase(Database):
         for executor in (self._writer, self._readers, self._checkpoints):
             executor.shutdown()
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+        if brief:
+            try:
+                return self._look(work)
+            except exc.SQLAlchemyError as error:
+                raise translated(error) from error
+
         def run() -> T:
             with self._read_engine.connect() as connection:
                 return work(connection)
 
         return await self._on(self._readers, run)
 
-    async def write(self, work: Work[T]) -> T:
-        def run() -> T:
-            if self._write_connection is None:
+    def _look(self, work: Work[T]) -> T:
+        """On the event loop: a look-up of cached pages is done sooner than handed to a thread."""
+        if self._look_connection is None:
+            raise StorageUnavailable("the database is not open")
+        with self._look_connection.begin():
+            return work(self._look_connection)
+
+    async def write(self, work: Work[T], *, brief: bool = False) -> T:
+        # in a task of its own, so that a caller's cancellation leaves the transaction alone
+        return await asyncio.shield(asyncio.ensure_future(self._write(work, brief)))
+
+    async def _write(self, work: Work[T], brief: bool) -> T:
+        async with self._turn:
+            connection = self._write_connection
+            if connection is None:
                 raise StorageUnavailable("the database is not open")
             self._written = True
             begin = time.perf_counter()
-            result = in_transaction(self._write_connection, work)
+            result = await (self._write_briefly(connection, work) if brief else self._write_apart(connection, work))
             if time.perf_counter() - begin > self._slow_seconds:
                 log.warning("slow transaction; is the disk busy?", seconds=round(time.perf_counter() - begin, 3))
             return result
 
-        return await self._on(self._writer, run)
+    async def _write_apart(self, connection: Connection, work: Work[T]) -> T:
+        return await self._on(self._writer, lambda: in_transaction(connection, work))
+
+    async def _write_briefly(self, connection: Connection, work: Work[T]) -> T:
+        """Statements on the event loop, where each would otherwise wait for the interpreter lock twice; the COMMIT,
+        which waits for the disk, on the writer's thread."""
+        try:
+            transaction = connection.begin()
+            try:
+                result = work(connection)
+            except BaseException:
+                transaction.rollback()
+                raise
+        except exc.SQLAlchemyError as error:
+            raise translated(error) from error
+        await self._on(self._writer, lambda: commit(connection, transaction))
+        return result
 
     async def _on(self, executor: ThreadPoolExecutor, run: Callable[[], T]) -> T:
         try:
@@ -138,7 +181,7 @@ class SqliteDatabase(Database):
             with contextlib.closing(sqlite3.connect(self.path, timeout=0.1)) as connection:
                 return int(connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()[1])
 
-        def restart() -> None:
+        def restart() -> None:  # on the writer's thread, in its turn
             if self._write_connection is not None:
                 driver = self._write_connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
@@ -151,7 +194,8 @@ class SqliteDatabase(Database):
             self._written = False
             try:
                 if await loop.run_in_executor(self._checkpoints, passive) > LONG_LOG_PAGES:
-                    await loop.run_in_executor(self._writer, restart)
+                    async with self._turn:
+                        await loop.run_in_executor(self._writer, restart)
             except sqlite3.Error as error:
                 log.warning("a checkpoint failed and is tried again; is the disk full?", error=repr(error))
 
@@ -171,10 +215,10 @@ class InlineSqliteDatabase(Database):
     async def stop(self) -> None:
         self._engine.dispose()
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         return self._run(work)
 
-    async def write(self, work: Work[T]) -> T:
+    async def write(self, work: Work[T], *, brief: bool = False) -> T:
         return self._run(work)
 
     def _run(self, work: Work[T]) -> T:

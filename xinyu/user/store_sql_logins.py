@@ -34,7 +34,7 @@ class SqlLoginStore(LoginStore):
                 for login_id, user_id, version, disabled, ended_ms in rows
             }
 
-        return await self._db.read(work)
+        return await self._db.read(work, brief=True)
 
     async def list_ended_since(self, since_ms: int, limit: int) -> list[EndedLogin]:
         def work(connection: Connection) -> list[EndedLogin]:

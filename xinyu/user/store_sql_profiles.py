@@ -36,7 +36,7 @@ class SqlProfileStore(ProfileStore):
                 found += _list(connection, sa.select(accounts).where(accounts.c.id.in_(part)))
             return found
 
-        return await self._db.read(work) if wanted else []
+        return await self._db.read(work, brief=len(wanted) <= IDS_PER_STATEMENT) if wanted else []
 
     async def list_page(self, after: UserId, limit: int) -> list[Profile]:
         statement = sa.select(accounts).where(accounts.c.id > after).order_by(accounts.c.id).limit(limit)

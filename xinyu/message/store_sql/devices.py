@@ -32,6 +32,19 @@ _HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
 SYNC_CONVERSATIONS = 500
 """Conversations of one page."""
 
+_KNOWN = sa.select(_D.catching_up).where(_D.user_id == sa.bindparam("user"), _D.device_id == sa.bindparam("device"))
+_STANDING = (
+    sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
+    .select_from(
+        JOINED.outerjoin(
+            CURSOR,
+            sa.and_(_CU.user_id == _M.user_id, _CU.device_id == sa.bindparam("device"), _CU.conversation_id == _C.id),
+        )
+    )
+    .where(_M.user_id == sa.bindparam("user"))
+)
+"""These two run at every connect, so they are built once."""
+
 
 class DeviceStoreSql(DeviceStore):
     """One schema on SQLite or MySQL."""
@@ -40,7 +53,7 @@ class DeviceStoreSql(DeviceStore):
         self._db = database
 
     async def open_device(self, user_id: UserId, device_id: DeviceId, sync: bool, now_ms: int) -> list[DeviceState]:
-        catching_up, states = await self._db.read(lambda connection: _look(connection, user_id, device_id))
+        catching_up, states = await self._db.read(lambda connection: _look(connection, user_id, device_id), brief=True)
         if sync:
             return states
         if catching_up is None:
@@ -111,19 +124,10 @@ class DeviceStoreSql(DeviceStore):
 
 def _look(connection: Connection, user_id: UserId, device_id: DeviceId) -> tuple[int | None, list[DeviceState]]:
     """Whether pushes are owed to a device (None: it never connected), and where it stands."""
-    known = connection.execute(
-        sa.select(_D.catching_up).where(_D.user_id == user_id, _D.device_id == device_id)
-    ).scalar_one_or_none()
-    rows = connection.execute(
-        sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
-        .select_from(
-            JOINED.outerjoin(
-                CURSOR, sa.and_(_CU.user_id == _M.user_id, _CU.device_id == device_id, _CU.conversation_id == _C.id)
-            )
-        )
-        .where(_M.user_id == user_id)
-    )
-    return known, [DeviceState(row.id, row.head, min(row.cursor, row.head)) for row in rows if row.head is not None]
+    named = {"user": user_id, "device": device_id}
+    known = connection.execute(_KNOWN, named).scalar_one_or_none()
+    rows = connection.execute(_STANDING, named)
+    return known, [DeviceState(id_, head, min(cursor, head)) for id_, head, cursor in rows if head is not None]
 
 
 def _register(

@@ -43,7 +43,7 @@ class LogStoreSql(LogStore):
         self._keep_outbox = keep_outbox
 
     async def find_conversation(self, kind: Kind, parties: tuple[int, int]) -> ConversationId | None:
-        return await self._db.read(lambda connection: find_conversation(connection, kind, parties))
+        return await self._db.read(lambda connection: find_conversation(connection, kind, parties), brief=True)
 
     async def append(
         self,
@@ -56,7 +56,7 @@ class LogStoreSql(LogStore):
             settle(connection, delivered, now_ms, self._keep_outbox)
             return append_batch(connection, items, known, now_ms)
 
-        return await self._db.write(work)
+        return await self._db.write(work, brief=True)
 
     async def recall(
         self,

@@ -27,7 +27,7 @@ class OutboxStoreSql(OutboxStore):
         self._keep = keep
 
     async def settle(self, keys: Sequence[OutboxKey], now_ms: int) -> None:
-        await self._db.write(lambda connection: settle(connection, keys, now_ms, self._keep))
+        await self._db.write(lambda connection: settle(connection, keys, now_ms, self._keep), brief=True)
 
     async def claim(
         self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
