@@ -173,12 +173,13 @@ async def test_pages_of_a_sync_join_without_gap_or_overlap(stores: MessageStores
         assert seen == {where: [1, 2, 3, 4, 5] for where in wheres}
 
 
-async def test_a_sync_of_no_entries_tells_the_heads(stores: MessageStores) -> None:
+async def test_a_sync_of_no_entries_tells_all_heads_and_cursors(stores: MessageStores) -> None:
     pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, BOB)
     await stores.say(ANN, pair)
     page = await sync(stores, BOB, {crowd: 1}, limit=0)
-    assert [(item.conversation_id, item.last_seq, item.unread, item.entries) for item in page.items] == [
-        (pair, 1, 1, [])
+    assert [(i.conversation_id, i.last_seq, i.unread, i.entries, i.cursor) for i in page.items] == [
+        (pair, 1, 1, [], 0),
+        (crowd, 1, 0, [], 1),
     ]
     assert not page.more
 
