@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import uuid
 from typing import NewType
@@ -24,7 +25,7 @@ MediaId = NewType("MediaId", str)
 UploadId = NewType("UploadId", str)
 
 MAX_JSON_INT = 2**53
-_HEX = frozenset("0123456789abcdef")
+_HEX_ID = re.compile("[0-9a-f]{32}").fullmatch
 
 
 def new_hex_id() -> str:
@@ -43,4 +44,4 @@ def derived_msg_id(*parts: object) -> MsgId:
 
 def is_hex_id(value: str) -> bool:
     """Whether `value` is 32 lower-case hex characters."""
-    return len(value) == 32 and _HEX.issuperset(value)
+    return _HEX_ID(value) is not None
