@@ -71,22 +71,19 @@ async def test_every_acked_message_survives_kills_while_people_send(town: Town) 
     in_private = [Talker("to bob", bob.talk, phones[0]), Talker("to ann", ann.talk, pages[1])]
     talkers = in_group + in_private
     done = asyncio.Event()
-    tasks = [asyncio.create_task(talker.talk_until(done)) for talker in talkers]
 
     def acked() -> int:
-        for task in tasks:
-            if task.done():
-                task.result()
         return sum(len(talker.receipts) for talker in talkers)
 
-    for number in range(ROUNDS):
-        enough = (number + 1) * ACKS_PER_ROUND
-        await eventually(lambda enough=enough: acked() >= enough, 30)
-        await town.placement.kill("message")
-        await town.placement.start("message")
-    await eventually(lambda: acked() >= (ROUNDS + 1) * ACKS_PER_ROUND, 30)
-    done.set()
-    await asyncio.gather(*tasks)
+    async with asyncio.TaskGroup() as running:
+        for talker in talkers:
+            running.create_task(talker.talk_until(done))
+        for number in range(1, ROUNDS + 1):
+            await eventually(lambda number=number: acked() >= number * ACKS_PER_ROUND, 30)
+            await town.placement.kill("message")
+            await town.placement.start("message")
+        await eventually(lambda: acked() >= (ROUNDS + 1) * ACKS_PER_ROUND, 30)
+        done.set()
 
     group_log, private_log = await whole_log(phones[2], group), await whole_log(phones[0], bob.talk)
     check_log(group_log, in_group)

@@ -33,21 +33,22 @@ async def test_a_stop_under_load_loses_nothing_and_sends_clients_away(town: Town
             acked[text] = (await phones[number].client.send_text(group, text)).seq
             count += 1
 
-    talkers = [asyncio.create_task(talk(number)) for number in (0, 1)]
-    await eventually(lambda: len(acked) > 50, 20)
-    begin = time.monotonic()
-    await town.placement.stop("monolith")  # asserts exit code 0
-    assert time.monotonic() - begin < DRAIN_SECONDS + 10
-    for phone in phones:
-        await eventually(lambda phone=phone: phone.told(Disconnected))
-        assert phone.told(Disconnected)[0].will_reconnect
-    await eventually(lambda: page.events("server.drain"))
-    assert 0 <= page.events("server.drain")[0]["delay_ms"] <= DRAIN_SECONDS * 1000
-    assert await town.placement.start("monolith") < 10
-    count = len(acked)
-    await eventually(lambda: len(acked) > count + 20, 20)
-    stop.set()
-    await asyncio.gather(*talkers)
+    async with asyncio.TaskGroup() as talkers:
+        for number in (0, 1):
+            talkers.create_task(talk(number))
+        await eventually(lambda: len(acked) > 50, 20)
+        begin = time.monotonic()
+        await town.placement.stop("monolith")  # asserts exit code 0
+        assert time.monotonic() - begin < DRAIN_SECONDS + 10
+        for phone in phones:
+            await eventually(lambda phone=phone: phone.told(Disconnected))
+            assert phone.told(Disconnected)[0].will_reconnect
+        await eventually(lambda: page.events("server.drain"))
+        assert 0 <= page.events("server.drain")[0]["delay_ms"] <= DRAIN_SECONDS * 1000
+        assert await town.placement.start("monolith") < 10
+        count = len(acked)
+        await eventually(lambda: len(acked) > count + 20, 20)
+        stop.set()
     log = (await phones[2].client.history(group, after=0, limit=200)).messages
     while (page_ := await phones[2].client.history(group, after=log[-1].seq, limit=200)).messages:
         log += page_.messages

@@ -21,7 +21,7 @@ from xinyu.sdk.cursors import MemoryCursors
 from xinyu.sdk.events import Event
 from xinyu.sdk.types import Tuning
 
-PACE = Pace(scale=0.1, post_timeout=100, send_repeat=2, heartbeat=200)
+PACE = Pace(scale=0.1, post_timeout=100, send_repeat=5, heartbeat=200)
 """A page that waits a tenth as long to dial or send again; its requests have the usual time."""
 TUNING = Tuning(backoff_base_seconds=0.05, backoff_cap_seconds=0.5, request_seconds=8, ack_seconds=0.3)
 G4_SECONDS = 5.0
