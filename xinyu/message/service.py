@@ -74,7 +74,7 @@ class MessageService(MessagePort):
     async def delete(self, user_id: UserId, ref: Ref, msg_ids: list[MsgId]) -> None:
         conversation_id = await self._conversations.get(user_id, ref)
         wanted = list(dict.fromkeys(msg_ids))
-        for start in range(0, len(wanted), MAX_PAGE):
+        for start in range(0, max(len(wanted), 1), MAX_PAGE):
             part = wanted[start : start + MAX_PAGE]
             self._push(
                 await self._log.hide_messages(user_id, conversation_id, part, new_msg_id(), self._clock.now_ms())
