@@ -125,6 +125,19 @@ async def test_a_user_at_his_limit_is_kept_there_while_old_sessions_linger(world
         assert await socket.closed() == CloseCode.NORMAL
 
 
+async def test_a_session_that_lingers_after_its_close_takes_nobodys_place(world: SocketWorld) -> None:
+    token = await world.token(await world.user("ann"))
+    first, second, stuck = await world.page(token), await world.page(token), await world.page(token)
+    stuck.reads.clear()
+    connection = world.hub.find(stuck.frames[0]["payload"]["session_id"])
+    assert connection is not None
+    connection.close(CloseCode.SLOW, "stuck")
+    await (await world.page(token)).settled()
+    await first.settled()
+    await second.settled()
+    assert (first.close_code, second.close_code) == (None, None)
+
+
 async def test_a_login_that_ends_takes_its_sockets_along(world: SocketWorld) -> None:
     """G11, the quick way: a CloseOrder."""
     ann = await world.user("ann")

@@ -105,19 +105,18 @@ async def test_a_send_is_answered_here_and_pushed_to_the_others(world: SocketWor
     assert origin.texts() == []
 
 
-async def test_own_sends_do_not_hold_up_the_answer_to_them(world: SocketWorld) -> None:
+async def test_own_sends_do_not_hold_up_the_answer_to_them(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """The sender's session never gets a push of its own message: the next one must not wait for it."""
     ann, bob = await world.friends("ann", "bob")
     device = await world.device(await world.token(ann))
     for text in ("one", "two", "three"):
         payload = {"type": "text", "talk_mode": 1, "to_from_id": bob, "body": {"content": text}}
         assert (await device.ask("message.send", payload, id=text))["event"] == "reply"
-    gaps = world.deliverer.gaps
+    monkeypatch.setattr(world.deliverer, "_release_waiting", lambda: None)  # what waits would wait for ever
     await world.send(bob, ann, "four")
     await device.has("four")
     await world.send(bob, ann, "five")
     await device.has("four", "five")
-    assert world.deliverer.gaps == gaps
 
 
 async def test_acks_count_own_sends(world: SocketWorld) -> None:
