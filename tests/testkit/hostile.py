@@ -19,15 +19,17 @@ BAD_BODIES: dict[str, bytes] = {
     "a string": b'"hello"',
     "not UTF-8": b'{"a": "\xff\xfe"}',
     "a lone surrogate": b'{"nickname": "\\ud800", "name": "\\ud800", "remark": "\\ud800"}',
-    "too deep": b'{"a":' * 5000 + b"1" + b"}" * 5000,
+    "too deep": b'{"a":' * 2500 + b"1" + b"}" * 2500,
     "a NUL": b'{"a": "\x00"}',
     "a huge number": b'{"user_id": ' + b"9" * 4000 + b"}",
     "an infinite number": b'{"user_id": 1e999}',
 }
 
+UNREADABLE = ("not JSON", "an array", "a number", "a string", "not UTF-8", "too deep")
+"""Those of the bodies above that no route can read anything from."""
+
 ODD_VALUES: tuple[Any, ...] = (
-    [], {"a": {}}, "x", "", -1, 0, 2**53, 2**70, 1.5, True, "\u0000'\"\\; DROP TABLE", "x" * 5000, ["x"] * 300,
-    [2**70, None], "../../etc/passwd",
+    {"a": []}, "", -1, 2**53, 2**70, 1.5, True, "\u0000'\"\\; DROP TABLE", "x" * 5000, ["x"] * 300, [2**70, None],
 )  # fmt: skip
 
 
