@@ -16,16 +16,16 @@ def message_mysql_dsn(new_mysql_database: Callable[[], str]) -> str:
     return new_mysql_database()
 
 
-@pytest.fixture(params=["sqlite", pytest.param("mysql", marks=pytest.mark.engine)])
-def message_dsn(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where the message stores of a test are."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'message.db'}"
-    dsn: str = request.getfixturevalue("message_mysql_dsn")
-    return dsn
+@pytest.fixture(params=["sqlite", "sqlite_inline", pytest.param("mysql", marks=pytest.mark.engine)])
+def message_engine(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, bool]:
+    """Where the message stores of a test are, and whether SQLite runs on the event loop."""
+    if request.param == "mysql":
+        return request.getfixturevalue("message_mysql_dsn"), False
+    return f"sqlite:///{tmp_path / 'message.db'}", request.param == "sqlite_inline"
 
 
 @pytest.fixture
-async def stores(message_dsn: str) -> AsyncIterator[MessageStores]:
-    async with message_database(message_dsn) as database:
+async def stores(message_engine: tuple[str, bool]) -> AsyncIterator[MessageStores]:
+    dsn, inline = message_engine
+    async with message_database(dsn, sqlite_inline=inline) as database:
         yield MessageStores(database)

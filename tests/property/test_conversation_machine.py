@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -110,18 +110,21 @@ class ConversationMachine(RuleBasedStateMachine):
             self.check_pushes()
             for task in self.tasks:
                 task.cancel()
-            self.run(asyncio.gather(*self.tasks, return_exceptions=True))  # type: ignore[arg-type]
+            self.run(self.ended())
             self.run(self.database.stop())
         self.runner.close()
         shutil.rmtree(self.folder)
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    async def ended(self) -> None:
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+    def run(self, work: Awaitable[T]) -> T:
         async def waited() -> T:
             return await work
 
         return self.runner.run(waited())
 
-    def refused(self, work: Coroutine[Any, Any, object]) -> str:
+    def refused(self, work: Awaitable[object]) -> str:
         """The name of the error that a call ends with; nothing when it succeeds."""
         try:
             self.run(work)

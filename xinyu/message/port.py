@@ -27,7 +27,8 @@ class MessagePort(Port):
     async def send(self, sender_id: UserId, draft: NewMessage) -> SendResult:
         """Append `draft`, commit, return it with its seq (G1, G2). The same msg_id again with the same content returns
         the stored message, whatever happened since. Raises NotAMember, SenderMuted, ConversationClosed, BadContent,
-        EmptyMessage, MessageTooLong, UnknownType, BadQuote, BadMsgId, MsgIdConflict, QueueFull."""
+        EmptyMessage, MessageTooLong, UnknownType, BadQuote, BadMsgId, MsgIdConflict, QueueFull; ConversationBusy,
+        AppenderStopped and what the database raises mean: try again under the same msg_id."""
 
     @rpc(320, idempotent=True)
     async def forward(
@@ -126,7 +127,7 @@ class ConversationPort(Port):
     @rpc(706, idempotent=True)
     async def mark_read(self, user_id: UserId, ref: Ref, seq: int | None = None) -> int:
         """Move the read cursor up to `seq` (None: to the newest), never back; tells the user's other devices and the
-        peer of a private conversation. Returns the unread count that is left."""
+        peer of a private conversation. Returns the unread count that is left. Raises NotAMember."""
 
     @rpc(710, idempotent=True)
     async def find_ids(self, user_id: UserId, refs: list[Ref]) -> list[ConversationId | None]:

@@ -16,7 +16,14 @@ from xinyu.storage.schema import AnyRow
 from xinyu.storage.sql import Database
 
 _O, _E, _C, _I = OUTBOX.c, ENTRY.c, CONVERSATION.c, INTERVAL.c
-_KEY = sa.tuple_(_O.conversation_id, _O.seq)
+_MY_ROW = sa.and_(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at"))
+_QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1)
+_TAKE = (
+    sa.update(OUTBOX)
+    .where(_MY_ROW)
+    .values(owner=bindparam("me"), lease_until_ms=bindparam("until"), attempts=_O.attempts + 1)
+)
+_REMOVE = sa.delete(OUTBOX).where(_MY_ROW)
 
 
 class OutboxStoreSql(OutboxStore):
@@ -42,16 +49,13 @@ class OutboxStoreSql(OutboxStore):
             rows = connection.execute(
                 sa.select(OUTBOX).where(free).order_by(_O.created_ms).limit(limit).with_for_update(skip_locked=True)
             ).all()
-            tired = [(row.conversation_id, row.seq) for row in rows if row.attempts >= max_attempts]
+            tired = [row for row in rows if row.attempts >= max_attempts]
             mine = [row for row in rows if row.attempts < max_attempts]
             if tired:
-                connection.execute(sa.update(OUTBOX).where(_KEY.in_(tired)).values(quarantined=1))
+                connection.execute(_QUARANTINE, [_place(row) for row in tired])
             if mine:
-                connection.execute(
-                    sa.update(OUTBOX)
-                    .where(_KEY.in_([(row.conversation_id, row.seq) for row in mine]))
-                    .values(owner=owner, lease_until_ms=now_ms + lease_ms, attempts=_O.attempts + 1)
-                )
+                taken = {"me": owner, "until": now_ms + lease_ms}
+                connection.execute(_TAKE, [{**_place(row), **taken} for row in mine])
             return _rows(connection, mine)
 
         idle = await self._db.read(lambda connection: not _has_pending(connection, created_before_ms))
@@ -66,10 +70,7 @@ class OutboxStoreSql(OutboxStore):
                 .limit(limit)
             ).all()
             if old:
-                connection.execute(
-                    sa.delete(OUTBOX).where(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at")),
-                    [{"id": row.conversation_id, "at": row.seq} for row in old],
-                )
+                connection.execute(_REMOVE, [_place(row) for row in old])
             return len(old)
 
         return await self._db.write(work)
@@ -86,6 +87,10 @@ class OutboxStoreSql(OutboxStore):
             return OutboxCounts(pending, oldest_ms, found.get(1, (0, 0))[0])
 
         return await self._db.read(work)
+
+
+def _place(row: AnyRow) -> dict[str, int]:
+    return {"id": row.conversation_id, "at": row.seq}
 
 
 def _has_pending(connection: Connection, created_before_ms: int) -> bool:

@@ -62,42 +62,56 @@ def _listed(at_device: DeviceId | None) -> sa.Select[tuple[object, ...]]:
     ).select_from(source)  # fmt: skip
 
 
+def _on_list(user_id: UserId, only: ConversationId | None) -> ColumnElement[bool]:
+    return sa.and_(
+        _M.user_id == user_id,
+        _M.active == 1,
+        _C.kind != int(Kind.SELF),
+        _C.dismissed == 0,
+        _C.id == only if only else _M.hidden_seq < _C.last_seq,
+    )
+
+
 def read_views(
     connection: Connection, user_id: UserId, only: ConversationId | None, at_device: DeviceId | None
 ) -> list[ConversationView]:
     """See ListStore.list_views."""
-    statement = _listed(at_device).where(
-        _M.user_id == user_id, _M.active == 1, _C.kind != int(Kind.SELF), _C.dismissed == 0
-    )
-    rows = connection.execute(statement.where(_C.id == only if only else _M.hidden_seq < _C.last_seq)).all()
-    previews = _previews(connection, user_id, rows)
+    rows = connection.execute(_listed(at_device).where(_on_list(user_id, only))).all()
+    previews = _previews(connection, user_id, rows, only)
     views = [_view(row, user_id, previews.get(row.id)) for row in rows]
     views.sort(key=lambda view: (not view.pinned, -view.updated_at_ms, -view.conversation_id))
     return views
 
 
-def _previews(connection: Connection, user_id: UserId, rows: Sequence[AnyRow]) -> dict[int, Entry]:
-    """Per conversation its newest entry that this user can see: two queries for all, and one or two more for each whose
-    newest he deleted for himself or was not there for."""
+def _previews(
+    connection: Connection, user_id: UserId, rows: Sequence[AnyRow], only: ConversationId | None
+) -> dict[int, Entry]:
+    """Per conversation its newest entry that this user can see: one query for all, and one or two more for each whose
+    newest he deleted for himself or was not there for. (Joins, for SQLite does not look up pairs in a list of them.)"""
     wanted = {row.id: row for row in rows if row.preview_seq > row.cleared_seq}
     if not wanted:
         return {}
-    keys = [(row.id, row.preview_seq) for row in wanted.values()]
-    pair = sa.tuple_(_E.conversation_id, _E.seq)
-    found = {row.conversation_id: row for row in connection.execute(sa.select(ENTRY).where(pair.in_(keys)))}
-    deleted = connection.execute(
-        sa.select(_H.conversation_id).where(_H.user_id == user_id, sa.tuple_(_H.conversation_id, _H.seq).in_(keys))
+    statement = (
+        sa.select(ENTRY, _H.seq.label("deleted"))
+        .select_from(
+            JOINED.join(ENTRY, sa.and_(_E.conversation_id == _C.id, _E.seq == _C.preview_seq)).outerjoin(
+                HIDDEN,
+                sa.and_(_H.user_id == _M.user_id, _H.conversation_id == _C.id, _H.seq == _C.preview_seq),
+            )
+        )
+        .where(_on_list(user_id, only))
     )
-    missed = {row.id for row in wanted.values() if row.preview_seq <= (row.join_seq or 0)}
-    for conversation_id in missed.union(deleted.scalars()):
-        found.pop(conversation_id, None)
-        older = _newest_visible(connection, user_id, conversation_id)
-        if older is not None:
-            found[conversation_id] = older
-    return {
-        id_: entry_of(row, Kind(wanted[id_].kind), (wanted[id_].party_a, wanted[id_].party_b))
-        for id_, row in found.items()
-    }
+    found: dict[int, Entry] = {}
+    for row in connection.execute(statement):
+        listed = wanted.get(row.conversation_id)
+        if listed is None:
+            continue
+        newest: AnyRow | None = row
+        if row.deleted is not None or row.seq <= (listed.join_seq or 0):
+            newest = _newest_visible(connection, user_id, row.conversation_id)
+        if newest is not None:
+            found[listed.id] = entry_of(newest, Kind(listed.kind), (listed.party_a, listed.party_b))
+    return found
 
 
 def _newest_visible(connection: Connection, user_id: UserId, conversation_id: ConversationId) -> AnyRow | None:
