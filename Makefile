@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
 ENGINES := $(BIN)/python scripts/engines
+# two workers: a module stays in one, for its server and its database
+PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast check contract scenarios bench docs clean
@@ -33,19 +35,22 @@ check: $(DEV)  ## ruff, mypy strict, architecture and unit tests: under 20 s war
 	@$(BIN)/ruff check xinyu tests scripts
 	@$(BIN)/ruff format --check -q xinyu tests scripts
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest tests/architecture tests/unit
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not whole" tests/architecture tests/unit
 
 contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL when needed)
-	@$(ENGINES) run -- $(BIN)/python -m pytest tests/contract
+	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract
 
 scenarios: $(DEV)  ## black-box stories against the real server process
 	@$(BIN)/python -m pytest tests/scenarios
 
 test: check  ## everything, engines included
-	@$(ENGINES) run -- $(BIN)/python -m pytest tests/contract tests/property tests/scenarios
+	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract tests/property
+	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
+	@$(BIN)/python -m pytest $(PARALLEL) tests/scenarios
 
 test-fast: check  ## without engines and processes
-	@$(BIN)/python -m pytest tests/property
+	@$(BIN)/python -m pytest $(PARALLEL) tests/property
+	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 
 bench: $(DEV)  ## measure WORKLOADS W1, W2 and W4 with their calibrations
 	@$(BIN)/python scripts/bench/run.py

@@ -17,7 +17,7 @@ from xinyu.gateway.ws.session import State
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import DeviceId, UserId
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

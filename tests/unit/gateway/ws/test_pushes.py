@@ -19,7 +19,7 @@ from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.presence.types import SessionTarget
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -20,7 +20,7 @@ from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import LoginId
 from xinyu.presence.types import PresenceEntry
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 UNAUTHORIZED = {"error_code": 401, "error_message": "unauthorized"}
 
 

@@ -19,7 +19,7 @@ from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.kernel.errors import Unavailable
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

@@ -16,7 +16,7 @@ from xinyu.gateway.ws.event import Event as EventSpec
 from xinyu.gateway.ws.event import EventCall, NoPayload
 from xinyu.kernel.ids import new_msg_id
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

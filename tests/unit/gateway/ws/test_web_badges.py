@@ -14,6 +14,8 @@ from webclient import Pace, WebClient
 
 QUICK = Pace(scale=0.02, post_timeout=500, heartbeat=1000)
 
+pytestmark = pytest.mark.whole
+
 
 @asynccontextmanager
 async def web(world: SocketWorld, token: str) -> AsyncIterator[WebClient]:
