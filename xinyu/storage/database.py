@@ -32,7 +32,8 @@ class Database(abc.ABC):
 
     @abc.abstractmethod
     async def read(self, work: Work[T], *, brief: bool = False) -> T:
-        """Run `work` on a consistent view of committed data. It must change nothing. `brief` says that it looks a few
+        """Run `work` on committed data. It must change nothing. Only one statement sees one moment on every engine (on
+        SQLite the whole of `work` does), so what must fit together is read by one. `brief` says that it looks a few
         rows up by key, so that SQLite may do it without handing it to a thread. Raises StorageUnavailable."""
 
     @abc.abstractmethod
