@@ -20,9 +20,10 @@ from xinyu.storage.errors import StorageUnavailable
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-CHECKPOINT_SECONDS = 1.0
-LONG_LOG_PAGES = 10_000
-"""A write-ahead log of this many pages (40 MB) is begun anew on the writer's time."""
+CHECKPOINT_SECONDS = 5.0
+"""Between checkpoints while there is something to move. Each makes commits wait for the disk a little, so not often."""
+LONG_LOG_PAGES = 60_000
+"""A write-ahead log of this many pages (240 MB) is begun anew on the writer's time."""
 INLINE_CHECKPOINT_PAGES = 1000
 
 
