@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -78,9 +79,11 @@ def in_transaction(connection: Connection, work: Work[T]) -> T:
 
 
 def commit(connection: Connection, transaction: RootTransaction) -> None:
-    """Commit. Raises CommitUnknown when the connection broke over it."""
+    """Commit. Raises CommitUnknown when that failed; the connection is replaced before its next use."""
     try:
         transaction.commit()
     except exc.DBAPIError as error:
+        with contextlib.suppress(exc.SQLAlchemyError):
+            transaction.rollback()  # ends what is left of it, here and, where it can be reached, there
         connection.invalidate(error)
         raise CommitUnknown() from error

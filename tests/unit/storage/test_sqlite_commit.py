@@ -1,0 +1,44 @@
+"""A COMMIT that fails ends one transaction, not the database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection
+
+from xinyu.storage.errors import CommitUnknown
+from xinyu.storage.sql import SqliteDatabase
+
+TABLES = (
+    "CREATE TABLE parent (id INTEGER PRIMARY KEY)",
+    "CREATE TABLE child (parent_id INTEGER REFERENCES parent(id) DEFERRABLE INITIALLY DEFERRED)",
+)
+
+
+def make_tables(connection: Connection) -> None:
+    for table in TABLES:
+        connection.exec_driver_sql(table)
+
+
+def orphan(connection: Connection) -> None:
+    """Fine as a statement, refused by the COMMIT."""
+    connection.exec_driver_sql("INSERT INTO child VALUES (7)")
+
+
+def count(connection: Connection) -> object:
+    return connection.exec_driver_sql("SELECT count(*) FROM child").scalar()
+
+
+@pytest.mark.parametrize("brief", [True, False])
+async def test_the_next_transaction_works(tmp_path: Path, brief: bool) -> None:
+    database = SqliteDatabase(tmp_path / "x.db")
+    await database.start()
+    try:
+        await database.write(make_tables)
+        for _ in range(2):
+            with pytest.raises(CommitUnknown):
+                await database.write(orphan, brief=brief)
+            assert await database.write(count, brief=not brief) == 0
+    finally:
+        await database.stop()
