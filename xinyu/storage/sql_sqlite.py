@@ -56,6 +56,14 @@ def _sqlite_engine(path: Path, readonly: bool, inline: bool) -> sa.Engine:
     return engine
 
 
+def _make_file(path: Path) -> None:
+    """For its user alone; what belongs to it gets the same mode. A file that exists must not even be opened: closing it
+    ends the locks that SQLite holds on it in this process, and the next other process that closes the database takes
+    itself for the last and removes the write-ahead log (https://sqlite.org/howtocorrupt.html, 2.2)."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
 class SqliteDatabase(Database):
     """One file, one writer."""
 
@@ -79,17 +87,17 @@ class SqliteDatabase(Database):
     async def start(self) -> None:
         def connect() -> Connection:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))  # what belongs to it gets the same mode
+            _make_file(self.path)
             return self._write_engine.connect()
 
+        if self._write_connection is not None:  # started for another role
+            return
         try:
             self._write_connection = await asyncio.get_running_loop().run_in_executor(self._writer, connect)
         except (exc.SQLAlchemyError, OSError) as error:
             raise StorageUnavailable(f"cannot open {self.path}: {getattr(error, 'orig', None) or error}") from error
-        if self._look_connection is None:
-            self._look_connection = self._look_engine.connect()
-        if self._checkpointing is None:
-            self._checkpointing = asyncio.create_task(self._checkpoint())
+        self._look_connection = self._look_engine.connect()
+        self._checkpointing = asyncio.create_task(self._checkpoint())
 
     async def stop(self) -> None:
         if self._checkpointing is not None:
