@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -88,3 +89,13 @@ async def test_operating_it(placement: Placement, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "backup" / "xinyu.db") as copy:
         assert copy.execute("SELECT count(*) FROM message_entry").fetchone()[0] > 0
     copy.close()
+
+    # the server writes into the same file as before: a visit must not take its log away
+    live = f"file:{data / 'xinyu.db'}?mode=ro"
+    counts = []
+    for number in range(2):
+        body = json.dumps({"mobile": f"1380013900{number}", "channel": "register"})
+        await run(["curl", "-sS", "--fail", "-o", os.devnull, f"{placement.http}/api/v1/common/send-sms", "-d", body])
+        with contextlib.closing(sqlite3.connect(live, uri=True)) as visit:
+            counts.append(visit.execute("SELECT count(*) FROM user_code").fetchone()[0])
+    assert counts[1] == counts[0] + 1
