@@ -61,7 +61,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("xinyu/storage/**",),
     "greenlet": ("xinyu/storage/**",),
     "redis": ("xinyu/storage/redis.py", "xinyu/**/*_redis.py"),
-    "kazoo": ("xinyu/discovery/registry_zookeeper.py",),
+    "kazoo": ("xinyu/discovery/zookeeper_client.py",),
     "dependency_injector": ("xinyu/app/containers/**",),
     "starlette": ("xinyu/gateway/**", "xinyu/app/status.py", "xinyu/app/admin.py", "xinyu/app/listeners.py"),
     "python_multipart": ("xinyu/gateway/**",),
