@@ -25,12 +25,15 @@ CHECKPOINT_SECONDS = 5.0
 LONG_LOG_PAGES = 60_000
 """A write-ahead log of this many pages (240 MB) is begun anew on the writer's time."""
 INLINE_CHECKPOINT_PAGES = 1000
+BUSY_SECONDS = 10.0
+"""How long a transaction waits for another process that writes (a backup, the sqlite3 shell)."""
+BUSY_LOOK_SECONDS = 0.01
 
 
 def _sqlite_engine(path: Path, readonly: bool, inline: bool) -> sa.Engine:
     engine = sa.create_engine(
         f"sqlite:///{path}",
-        connect_args={"check_same_thread": False, "timeout": 10, "isolation_level": None},
+        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "isolation_level": None},
         poolclass=StaticPool if inline or not readonly else QueuePool,
     )
     begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
@@ -46,6 +49,8 @@ def _sqlite_engine(path: Path, readonly: bool, inline: bool) -> sa.Engine:
             "cache_size=-65536" if not readonly else "cache_size=-16384",
             "mmap_size=268435456",
             "query_only=1" if readonly else "query_only=0",
+            # the writer begins on the event loop, which must not wait: who is patient is _patiently
+            f"busy_timeout={int(BUSY_SECONDS * 1000) if readonly or inline else 0}",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -157,13 +162,18 @@ class SqliteDatabase(Database):
             return result
 
     async def _write_apart(self, connection: Connection, work: Work[T]) -> T:
-        return await self._on(self._writer, lambda: in_transaction(connection, work))
+        return await self._on(self._writer, lambda: _patiently(connection, work))
 
     async def _write_briefly(self, connection: Connection, work: Work[T]) -> T:
         """Statements on the event loop, where each would otherwise wait for the interpreter lock twice; the COMMIT,
         which waits for the disk, on the writer's thread."""
         try:
-            transaction = connection.begin()
+            try:
+                transaction = connection.begin()
+            except exc.OperationalError as error:
+                if not _is_busy(error):
+                    raise
+                return await self._write_apart(connection, work)
             try:
                 result = work(connection)
             except BaseException:
@@ -194,7 +204,9 @@ class SqliteDatabase(Database):
             if self._write_connection is not None:
                 driver = self._write_connection.connection.driver_connection
                 assert isinstance(driver, sqlite3.Connection)
+                driver.execute("PRAGMA busy_timeout=500")  # readers are given this long to finish
                 driver.execute("PRAGMA wal_checkpoint(RESTART)")
+                driver.execute("PRAGMA busy_timeout=0")
 
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
@@ -205,8 +217,25 @@ class SqliteDatabase(Database):
                 if await loop.run_in_executor(self._checkpoints, passive) > LONG_LOG_PAGES:
                     async with self._turn:
                         await loop.run_in_executor(self._writer, restart)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, exc.SQLAlchemyError) as error:
                 log.warning("a checkpoint failed and is tried again; is the disk full?", error=repr(error))
+
+
+def _is_busy(error: exc.DBAPIError) -> bool:
+    """Whether another process has the write lock."""
+    return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+
+
+def _patiently(connection: Connection, work: Work[T]) -> T:
+    """`in_transaction`, waiting for a write lock that another process has. Not on the event loop."""
+    give_up = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return in_transaction(connection, work)
+        except exc.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() >= give_up:
+                raise
+        time.sleep(BUSY_LOOK_SECONDS)
 
 
 class InlineSqliteDatabase(Database):
