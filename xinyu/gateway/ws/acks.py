@@ -63,10 +63,12 @@ class AckWindow:
         self.count = 0
         return given_up
 
-    def is_silent(self, now: float, after: float) -> bool:
-        """Whether the client has answered none of TRIES_OF_THE_SILENT repetitions, nor anything before."""
+    def is_silent(self, now: float, after: float, heard_at: float) -> bool:
+        """Whether the client has answered none of TRIES_OF_THE_SILENT repetitions, nor anything before, though it is
+        there: it was heard after the last of them. One that has vanished was given nothing, and comes back for it."""
         return not self.answered and any(
-            first.tries > TRIES_OF_THE_SILENT and now - first.sent_at >= after for first in self._firsts()
+            first.tries > TRIES_OF_THE_SILENT and now - first.sent_at >= after and heard_at > first.sent_at
+            for first in self._firsts()
         )
 
     def due(self, now: float, after: float, tries: int) -> list[bytes] | None:

@@ -216,12 +216,14 @@ class SocketDeliverer(DelivererPort):
             log.warning("a client that lacks entries is asked to come back", error=repr(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
             return
-        self.end_filling(connection, entry.conversation_id, missing)
+        self.end_filling(connection, entry.conversation_id, [*missing, entry])
 
-    def end_filling(self, connection: Connection, conversation_id: ConversationId, missing: Sequence[Entry]) -> None:
-        """What a session lacked of a conversation is here: it goes out, and then what waited for it."""
+    def end_filling(self, connection: Connection, conversation_id: ConversationId, found: Sequence[Entry]) -> None:
+        """What a session lacked of a conversation is here: it goes out, and then what waited for it, which may lack
+        entries before it in its turn."""
         waiting = (connection.filling or {}).pop(conversation_id, [])
-        self.bring_missed(connection, sorted((*missing, *waiting), key=lambda entry: entry.seq))
+        self.bring_missed(connection, found)
+        self.bring(connection, sorted(waiting, key=lambda entry: entry.seq))
 
 
 class GapReader:

@@ -114,10 +114,10 @@ class Session:
 
     def due(self, now: float, after: float, tries: int) -> list[bytes] | None:
         """Frames to repeat: per conversation from the first overdue one on, so that order holds. None when the client
-        has ignored `tries` repetitions though it used to answer: it must be closed."""
+        has ignored `tries` repetitions though it used to answer, or is not heard any more: it must be closed."""
         if self._window is None:
             return []
-        if self._window.is_silent(now, after):
+        if self._window.is_silent(now, after, self.heard_at):
             self._silent = True
             for conversation_id in self._window.give_up():
                 self._move(conversation_id, self.pushed[conversation_id])

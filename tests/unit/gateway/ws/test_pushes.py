@@ -87,6 +87,21 @@ async def test_a_lost_push_is_read_from_the_log_for_a_page(world: SocketWorld, m
     assert {body["nickname"] for body in bodies} == {"bob"}
 
 
+async def test_what_waited_for_a_gap_may_lack_entries_itself(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G3, G4: 2 and 4 come too late to be put in order; the read that fills in 1 does not know of 3."""
+    ann, bob, page, _ = await pair(world)
+    post = Post(world, monkeypatch)
+    for text in ("1", "2", "3", "4"):
+        await world.send(bob, ann, text)
+    await post.hand_over(4, 2)
+    await page.has("1", "2", "3", "4")
+    await post.hand_over(1, 3)
+    await page.settled()
+    assert page.seqs() == [1, 2, 3, 4]
+
+
 async def test_pushes_that_come_while_a_gap_is_read_wait_for_it(
     world: SocketWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -174,17 +174,31 @@ def test_a_client_that_never_answers_is_ackless_after_three_repetitions() -> Non
         now += AFTER
         assert s.due(now, AFTER, TRIES) == [b"1.1", b"1.2", b"2.1"]
         assert s.take_dirty() == {}
+    s.receive('{"event":"ping"}', now + 1)
     assert s.due(now + AFTER, AFTER, TRIES) == []
     assert (s.unacked_count, s.take_dirty()) == (0, {ONE: 2, TWO: 1})
     push(s, ONE, 3)
     assert (s.unacked_count, s.take_dirty()) == (0, {ONE: 3})
 
 
+def test_a_client_that_vanished_before_its_first_ack_is_owed_everything() -> None:
+    """G5: one that is not heard any more was given nothing, so its cursor stays; its socket is closed."""
+    s = session()
+    s.receive('{"event":"ping"}', 1.0)
+    push(s, ONE, 1, 2, now=1.0)
+    for turn in range(1, TRIES + 1):
+        assert s.due(1.0 + turn * AFTER, AFTER, TRIES) == [b"1.1", b"1.2"]
+    assert s.due(1.0 + (TRIES + 1) * AFTER, AFTER, TRIES) is None
+    assert (s.unacked_count, s.take_dirty(), s.cursors[ONE]) == (2, {}, 0)
+
+
 def test_an_ackless_client_that_wakes_up_is_expected_to_answer_again() -> None:
     s = session()
     push(s, ONE, 1)
     for turn in range(1, 6):
+        s.receive('{"event":"ping"}', turn * AFTER - 1)
         s.due(turn * AFTER, AFTER, TRIES)
+    assert s.cursors[ONE] == 1
     ack(s, "1.1")
     push(s, ONE, 2)
     assert (s.unacked_count, s.cursors[ONE]) == (1, 1)
@@ -195,6 +209,7 @@ def test_garbage_is_no_answer() -> None:
     push(s, ONE, 1)
     for turn in range(1, 6):
         ack(s, "what", "9.9", "1.99")
+        s.receive('{"event":"ack","ackid":"1.98"}', turn * AFTER - 1)
         s.due(turn * AFTER, AFTER, TRIES)
     assert s.cursors[ONE] == 1
 
