@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from xinyu.app.http_protocol import BoundedHttpProtocol
 from xinyu.app.settings import ConfigError
 from xinyu.app.ws_protocol import SocketProtocol
 
@@ -43,7 +44,7 @@ class HttpListener:
                 ws_max_size=max_frame_bytes,
                 ws_per_message_deflate=False,
                 ws_ping_interval=None,
-                http="httptools",
+                http=BoundedHttpProtocol,
                 lifespan="off",
                 log_config=None,
                 access_log=False,
