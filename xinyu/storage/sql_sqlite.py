@@ -20,10 +20,13 @@ from xinyu.storage.errors import StorageUnavailable
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
-CHECKPOINT_SECONDS = 5.0
-"""Between checkpoints while there is something to move. Each makes commits wait for the disk a little, so not often."""
-LONG_LOG_PAGES = 60_000
-"""A write-ahead log of this many pages (240 MB) is begun anew on the writer's time."""
+QUIET_SECONDS = 1.0
+"""Nobody having written for so long, the write-ahead log is moved into the file."""
+CHECKPOINT_SECONDS = 10.0
+"""Under load it is moved this often: commits wait for the disk meanwhile, some 50 ms, so that must stay well below one
+percent of the time."""
+LONG_LOG_PAGES = 100_000
+"""A write-ahead log of this many pages (400 MB) is begun anew on the writer's time."""
 INLINE_CHECKPOINT_PAGES = 1000
 BUSY_SECONDS = 10.0
 """How long a transaction waits for another process that writes (a backup, the sqlite3 shell)."""
@@ -208,11 +211,14 @@ class SqliteDatabase(Database):
                 driver.execute("PRAGMA wal_checkpoint(RESTART)")
                 driver.execute("PRAGMA busy_timeout=0")
 
+        moved_at, unmoved = time.monotonic(), False
         while True:
-            await asyncio.sleep(CHECKPOINT_SECONDS)
-            if not self._written:
+            await asyncio.sleep(QUIET_SECONDS)
+            busy, self._written = self._written, False
+            unmoved = unmoved or busy
+            if not unmoved or (busy and time.monotonic() - moved_at < CHECKPOINT_SECONDS):
                 continue
-            self._written = False
+            moved_at, unmoved = time.monotonic(), False
             try:
                 if await loop.run_in_executor(self._checkpoints, passive) > LONG_LOG_PAGES:
                     async with self._turn:
