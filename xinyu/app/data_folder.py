@@ -27,29 +27,41 @@ def make_data_folder(folder: Path) -> None:
 
 
 class DataFolder:
-    """A folder as one node uses it. The lock ends with the process, however that ends."""
+    """A folder as one node uses it. Its locks end with the process, however that ends.
 
-    def __init__(self, folder: Path, node: str) -> None:
+    Nodes of one cluster may share a folder, each under its own name; a process that has everything inside wants it
+    `alone`, under whatever name."""
+
+    def __init__(self, folder: Path, node: str, alone: bool = False) -> None:
         self._folder = folder
+        self._alone = alone
         self._lock_path = folder / f"{node}.lock"
         self._node_path = folder / f"{node}.json"
         self._lock: int | None = None
+        self._share: int | None = None
 
     def take(self) -> None:
-        """Lock it, making it where it is missing. Raises ConfigError."""
+        """Lock it, making it where it is missing. Idempotent. Raises ConfigError."""
+        if self._lock is not None:
+            return
+        held: list[int] = []
         try:
             make_data_folder(self._folder)
-            lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600)
+            held.append(os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY))
+            held.append(os.open(self._lock_path, os.O_RDWR | os.O_CREAT, 0o600))
+            fcntl.flock(held[0], (fcntl.LOCK_EX if self._alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            fcntl.flock(held[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
+            for descriptor in held:
+                os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                there = self._folder.absolute()
+                raise ConfigError(
+                    f"data_dir: another process works in {there}; stop it or choose another folder"
+                ) from None
             raise ConfigError(f"data_dir: cannot use {self._folder}: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise ConfigError(
-                f"data_dir: another process works in {self._folder}; stop it or choose another folder"
-            ) from None
-        self._lock = lock
+        self._share, self._lock = held
+        lock = self._lock
         os.ftruncate(lock, 0)
         os.write(lock, f"{os.getpid()}\n".encode())
 
@@ -69,6 +81,9 @@ class DataFolder:
             self._node_path.unlink(missing_ok=True)
             os.close(self._lock)
             self._lock = None
+        if self._share is not None:
+            os.close(self._share)
+            self._share = None
 
     def running(self) -> RunningNode | None:
         """The server that works here now, None where none does or it is not up yet. What a killed one left behind does

@@ -43,7 +43,7 @@ class Process:
         self.readiness = Readiness()
         self.listeners: dict[str, HttpListener] = {}
         self._runs = Runs(self.container.clock())
-        self._folder = DataFolder(settings.data_dir, settings.node)
+        self._folder = DataFolder(settings.data_dir, settings.node, alone=settings.embedded)
         placement = self.container.placement()
         for role in self.roles:
             for port, name in ROLES[role].ports.items():
@@ -59,6 +59,8 @@ class Process:
             database = databases.of_role(role)
             await database.start()
             state = await (upgrade if migrate else read_state)(database, history)
+            if state.too_new:
+                raise ConfigError(f"storage: {state.too_new}")
             if state.behind:
                 raise ConfigError(
                     f"storage: the schema of {state.domain} is at {state.current or 'nothing'}, this version needs "
@@ -75,6 +77,7 @@ class Process:
 
     async def start(self) -> None:
         """Up, in phases, until ready. Raises ConfigError, StorageUnavailable; then `stop` cleans up."""
+        self._folder.take()  # a second server on it should not hear of ports
         self._bind_listeners()
         await self.open_storage(migrate=self.settings.embedded)
         metrics = self.container.metrics()
@@ -122,14 +125,20 @@ class Process:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def _bind_listeners(self) -> None:
+        """Take every port. Raises ConfigError naming all that cannot be had."""
         settings, gateway, container = self.settings, self.settings.gateway, self.container
         wanted = {name for role in self.roles for name in ROLES[role].listeners}
+        refused: list[str] = []
         admin = AdminApplication(self.settings, self.roles, self.readiness, container, self._runs).build()
 
         def bind(name: str, setting: str, host: str, port: int, app: Application) -> None:
             listener = HttpListener(setting, host, port, app, gateway.max_frame_bytes)
-            listener.bind()
-            self.listeners[name] = listener
+            try:
+                listener.bind()
+            except ConfigError as error:
+                refused.append(str(error))
+            else:
+                self.listeners[name] = listener
 
         bind("admin", "admin_port", settings.admin_host, settings.admin_port, admin)
         socket_app = container.ws_endpoint() if "ws" in wanted else None
@@ -140,6 +149,8 @@ class Process:
             bind("http", "gateway.http_port", gateway.http_host, gateway.http_port, app)
         if socket_app is not None and not ("http" in wanted and gateway.http_port == gateway.ws_port != 0):
             bind("ws", "gateway.ws_port", gateway.ws_host, gateway.ws_port, with_websocket(None, socket_app))
+        if refused:
+            raise ConfigError("; ".join(refused))
 
     async def _step(self, name: str, work: Awaitable[None], seconds: float, hurry: asyncio.Event) -> None:
         task, skip = asyncio.ensure_future(work), asyncio.ensure_future(hurry.wait())

@@ -133,6 +133,8 @@ async def _storage(settings: Settings, roles: tuple[str, ...]) -> list[Finding]:
 
 def _schema(found: SchemaState, embedded: bool) -> Finding:
     at = f"{found.domain}: schema at {found.current or 'nothing'}"
+    if found.too_new:
+        return Finding("error", f"storage: {found.too_new}")
     if not found.behind:
         return Finding("ok", at)
     level, how = ("ok", "the start brings it") if embedded else ("error", "`xinyu migrate` brings it")

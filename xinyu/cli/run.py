@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 import xinyu
-from xinyu.app.settings import Settings
+from xinyu.app.settings import Settings, stray_variables
 from xinyu.app.supervisor import Process, run_server
-from xinyu.cli.options import ConfigOption, NodeOption, command_line, out, settings_of
+from xinyu.cli.options import OWN_VARIABLES, ConfigOption, NodeOption, command_line, out, settings_of
 from xinyu.cli.server import SOCKET_PATH
-from xinyu.telemetry.logs import configure_logs
+from xinyu.telemetry.logs import configure_logs, get_logger
+
+log = get_logger(__name__)
 
 
 def run(
@@ -25,6 +28,8 @@ def run(
     """Run a server until SIGINT or SIGTERM. A second signal skips the waits of the stop."""
     settings = settings_of(config, node, roles)
     configure_logs(settings.log.level, settings.log.style, ",".join(settings.roles) or "xinyu", settings.node)
+    for name in stray_variables(dict(os.environ), OWN_VARIABLES):
+        log.warning("a variable names no setting and has no effect", variable=name)
 
     def ready(process: Process) -> None:
         if settings.log.style != "json":

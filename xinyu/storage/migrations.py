@@ -33,10 +33,22 @@ class SchemaState(NamedTuple):
     domain: str
     current: str | None
     head: str | None
+    known: bool = True
+    """Whether this code has the migration that made it; a newer version's it has not."""
 
     @property
     def behind(self) -> bool:
         return self.current != self.head
+
+    @property
+    def too_new(self) -> str:
+        """What to say of a schema that is not known; "" of one that is."""
+        if self.known:
+            return ""
+        return (
+            f"the schema of {self.domain} is at {self.current}, which this version does not know; install the version "
+            "that made it, or put back a back-up"
+        )
 
 
 def _script(history: History) -> tuple[Config, ScriptDirectory]:
@@ -55,11 +67,14 @@ async def read_state(database: Database, history: History) -> SchemaState:
         return context.get_current_revision()
 
     _, script = _script(history)
-    return SchemaState(history.domain, await database.read(read), script.get_current_head())
+    current = await database.read(read)
+    known = current is None or any(revision.revision == current for revision in script.walk_revisions())
+    return SchemaState(history.domain, current, script.get_current_head(), known)
 
 
 async def upgrade(database: Database, history: History) -> SchemaState:
-    """Run what is missing of a history, in one transaction where the engine can. Idempotent."""
+    """Run what is missing of a history, in one transaction where the engine can; a schema that is not known is left
+    alone. Idempotent."""
     config, script = _script(history)
 
     def steps(revision: str | Sequence[str], _context: MigrationContext) -> list[RevisionStep]:
@@ -75,6 +90,7 @@ async def upgrade(database: Database, history: History) -> SchemaState:
             )
             environment.run_migrations()
 
-    if (await read_state(database, history)).behind:
+    before = await read_state(database, history)
+    if before.behind and before.known:
         await database.write(run)
     return await read_state(database, history)

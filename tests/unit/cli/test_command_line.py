@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -216,6 +218,7 @@ def test_check_names_what_cannot_work(
         (("config", "show", "-c", "list.yaml"), 1, "list.yaml must hold a mapping"),
         (("config", "show", "-c", "unknown.yaml"), 1, "gateway.prot: there is no such setting"),
         (("config", "show", "-c", "wrong.yaml"), 1, "admin_port: "),
+        (("config", "show", "-c", "twice.yaml"), 1, "'gateway' is there twice, in line 3"),
         (("user", "create", "no number", "--password", "correct horse"), 1, "mobile number"),
         (("user", "create", "13900000001", "--password", ""), 1, "password"),
         (("chat", "--server", "nonsense", "--user", "1", "--password", "2"), 1, "--server"),
@@ -231,6 +234,7 @@ def test_wrong_use_is_one_line_on_stderr(
     (tmp_path / "list.yaml").write_text("- 1\n")
     (tmp_path / "unknown.yaml").write_text("embedded: true\ngateway: {prot: 1}\n")
     (tmp_path / "wrong.yaml").write_text("embedded: true\nadmin_port: many\n")
+    (tmp_path / "twice.yaml").write_text("gateway: {http_port: 0}\nembedded: true\ngateway: {ws_port: 0}\n")
     ended, _, err = run(*arguments)
     assert (ended, err.count("\n")) == (code, 1)
     assert err.startswith("xinyu: ") and words.lower() in err.lower(), err
@@ -247,6 +251,48 @@ def test_a_port_in_use_is_one_line(run: Run, taken_port: int, monkeypatch: pytes
     code, _, err = run("run")
     assert code == 1 and err.startswith(f"xinyu: admin_port: cannot listen on 127.0.0.1:{taken_port}")
     assert err.count("\n") == 1
+
+
+def test_all_ports_in_use_are_named_at_once(run: Run, taken_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside another server all of them are; one at a time would take as many attempts."""
+    for name in ("XINYU_ADMIN_PORT", "XINYU_GATEWAY__HTTP_PORT"):
+        monkeypatch.setenv(name, str(taken_port))
+    code, _, err = run("run")
+    assert code == 1 and err.count("\n") == 1
+    assert "admin_port: cannot listen" in err and "gateway.http_port: cannot listen" in err
+
+
+def test_a_second_server_hears_of_the_folder_and_not_of_its_ports(
+    run: Run, tmp_path: Path, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XINYU_ADMIN_PORT", str(taken_port))
+    other = DataFolder(tmp_path / "data", "first")
+    other.take()
+    try:
+        code, _, err = run("run")
+    finally:
+        other.release()
+    assert code == 1 and err.startswith("xinyu: data_dir: another process works in ")
+
+
+def test_a_variable_that_names_no_setting_is_told_at_the_start(
+    run: Run, taken_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XINYU_ADMIN_PORT", str(taken_port))
+    monkeypatch.setenv("XINYU_DATADIR", "elsewhere")
+    _, _, err = run("run")
+    assert "XINYU_DATADIR" in err and "names no setting" in err
+
+
+@pytest.mark.parametrize("command", [("run",), ("migrate",), ("config", "check"), ("user", "list")])
+def test_a_schema_of_a_newer_version_is_refused(run: Run, tmp_path: Path, command: tuple[str, ...]) -> None:
+    assert run("migrate")[0] == 0
+    with contextlib.closing(sqlite3.connect(tmp_path / "data" / "xinyu.db")) as database:
+        database.execute("UPDATE group_schema_version SET version_num = '9999'")
+        database.commit()
+    code, out, err = run(*command)
+    assert code == 1 and err.count("\n") == 1
+    assert "the schema of group is at 9999, which this version does not know" in out + err
 
 
 def test_no_configuration_at_all_says_how_to_name_one(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,3 +63,20 @@ def test_a_damaged_file_is_no_server(tmp_path: Path, text: str) -> None:
     (tmp_path / "n.json").write_text(text)
     assert server.running() is None
     server.release()
+
+
+def test_who_wants_a_folder_alone_shares_it_with_nobody(tmp_path: Path) -> None:
+    """Two monoliths of different names would otherwise write into one database."""
+    alone, node, other = DataFolder(tmp_path, "a", alone=True), DataFolder(tmp_path, "b"), DataFolder(tmp_path, "c")
+    alone.take()
+    with pytest.raises(ConfigError, match="another process"):
+        node.take()
+    alone.release()
+    node.take()
+    other.take()
+    with pytest.raises(ConfigError, match="another process"):
+        alone.take()
+    node.release()
+    other.release()
+    alone.take()
+    alone.release()
