@@ -1,4 +1,5 @@
-"""uvicorn's WebSocket protocol with two shortcuts that plain ASGI has no words for (docs/explanation/performance.md).
+"""uvicorn's WebSocket protocol, bounded, and with two shortcuts that plain ASGI has no words for
+(docs/explanation/performance.md).
 
 - Writes of one loop turn are joined: uvloop would make a system call of each frame, and that call costs more than
   everything else about sending.
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
@@ -90,6 +92,22 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
         super().resume_writing()
         if self._resume is not None:
             self._resume()
+
+    def handle_ping(self) -> None:
+        """The pong, unless the client does not read: only the last ping need be answered (RFC 6455 section 5.5.3)."""
+        pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self.transport.write(pong)
+
+    def handle_cont(self, event: Frame) -> None:
+        """A fragment more: joined at once, for a list of a message's tiny fragments is many times its size."""
+        joined: Any = self.frames[0]
+        if not isinstance(joined, bytearray):
+            joined = bytearray(joined)
+        joined += event.data
+        self.frames = [joined]
+        if event.fin:
+            self.send_receive_event_to_app()
 
     def write(self, payload: bytes) -> bool:
         if not self.writable.is_set() or self.close_sent or self.disconnected or not self.handshake_complete:
