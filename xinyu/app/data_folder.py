@@ -87,12 +87,14 @@ class DataFolder:
 
     def running(self) -> RunningNode | None:
         """The server that works here now, None where none does or it is not up yet. What a killed one left behind does
-        not count: another program may have its ports by now."""
+        not count: another program may have its ports by now. Raises ConfigError when that cannot be told."""
         try:
             node = msgspec.json.decode(self._node_path.read_bytes(), type=RunningNode)
             lock = os.open(self._lock_path, os.O_RDONLY)
-        except (OSError, msgspec.MsgspecError):
+        except (FileNotFoundError, NotADirectoryError, msgspec.MsgspecError):
             return None
+        except OSError as error:
+            raise ConfigError(f"data_dir: cannot look into {self._folder.absolute()}: {error.strerror}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

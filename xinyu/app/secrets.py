@@ -64,7 +64,8 @@ def with_secrets(settings: Settings) -> Settings:
         )
     for name in ("jwt_secret", "admin_secret"):
         if len(getattr(auth, name)) < 32:
-            raise ConfigError(f"auth.{name} must be set to at least 32 characters (or set embedded: true)")
+            way_out = "leave it out, and one is made" if settings.embedded else "or set embedded: true"
+            raise ConfigError(f"auth.{name} must be set to at least 32 characters ({way_out})")
     return settings.model_copy(update={"auth": auth})
 
 
@@ -81,8 +82,10 @@ def password_key(settings: Settings) -> PrivateKey:
         if makes_it:
             make_data_folder(settings.data_dir)
         key = read_or_make_key_pair(path.parent) if makes_it else read_private_key(path)
-    except (KeyFileError, OSError) as error:
+    except KeyFileError as error:
         raise ConfigError(f"user.rsa_private_key_path: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"user.rsa_private_key_path: cannot use {path.parent}: {error.strerror}") from error
     if key.key_size < KEY_BITS:
         raise ConfigError(f"user.rsa_private_key_path: {path} has {key.key_size} bits; at least {KEY_BITS} are needed")
     return key

@@ -83,8 +83,7 @@ def read_or_make_key_pair(folder: Path) -> rsa.RSAPrivateKey:
         )
         _write_once(path, pem, 0o600)
     key = read_private_key(path)
-    if not (folder / PUBLIC_NAME).exists():
-        _write_once(folder / PUBLIC_NAME, public_pem(key).encode("ascii"), 0o644)
+    _publish(folder / PUBLIC_NAME, public_pem(key).encode("ascii"))
     return key
 
 
@@ -97,6 +96,15 @@ def public_pem(key: rsa.RSAPrivateKey) -> str:
     """The public key for the web clients' build (VITE_RSA_PUBLIC_KEY), SubjectPublicKeyInfo in PEM."""
     encoded = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return encoded.decode("ascii")
+
+
+def _publish(path: Path, pem: bytes) -> None:
+    """The public half beside the private one, for whoever looks there; what an older key left is replaced."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == pem:
+            return
+        path.unlink()
+    _write_once(path, pem, 0o644)
 
 
 def _write_once(path: Path, content: bytes, mode: int) -> None:

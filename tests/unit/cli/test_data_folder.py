@@ -56,6 +56,12 @@ def test_the_folder_has_one_user_at_a_time_and_a_refused_one_takes_nothing_away(
     second.release()
 
 
+def test_a_folder_that_may_not_be_looked_into_is_not_taken_for_an_empty_one(tmp_path: Path) -> None:
+    (tmp_path / "n.json").symlink_to(tmp_path / "n.json")  # cannot be read by root either
+    with pytest.raises(ConfigError, match="data_dir: cannot look into "):
+        DataFolder(tmp_path, "n").running()
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": "x"}'])
 def test_a_damaged_file_is_no_server(tmp_path: Path, text: str) -> None:
     server = DataFolder(tmp_path, "n")

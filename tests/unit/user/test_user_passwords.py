@@ -176,6 +176,15 @@ def test_a_key_pair_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> 
     assert public_pem(key).startswith("-----BEGIN PUBLIC KEY-----")
 
 
+def test_the_public_file_follows_a_new_private_key(tmp_path: Path) -> None:
+    """An operator who replaces the private key must not go on handing out the old public one."""
+    read_or_make_key_pair(tmp_path)
+    (tmp_path / "rsa_private.pem").unlink()
+    key = read_or_make_key_pair(tmp_path)
+    assert (tmp_path / "rsa_public.pem").read_text() == public_pem(key)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["rsa_private.pem", "rsa_public.pem"]
+
+
 def test_bad_key_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(KeyFileError, match="nowhere"):
         read_private_key(tmp_path / "nowhere.pem")
