@@ -2,58 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testkit.clock import ManualClock
-from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
-from xinyu.presence.port import PresencePort
-from xinyu.presence.service import PresenceService
-from xinyu.presence.store import PresenceStore
-from xinyu.presence.store_memory import MemoryPresenceStore
-from xinyu.presence.types import NodeRef, PresenceEntry
-from xinyu.rpc.dispatch import Dispatcher
-from xinyu.rpc.stub import make_stub
-from xinyu.rpc.transport_loopback import LoopbackTransport
+from testkit.engines import adapters
+from testkit.presence import ANN, BOB, CID, LEASE, Model, Presence, at, entry, presence_over
+from xinyu.kernel.ids import NodeId, SessionId
+from xinyu.presence.types import NodeRef
 
-LEASE = 30.0
-ANN, BOB, CID = UserId(1), UserId(2), UserId(3)
-STORES: dict[str, Callable[[], PresenceStore]] = {"memory": MemoryPresenceStore}
-"""The adapters. The distributed server adds its own here."""
+NewPresence = Callable[[], AbstractAsyncContextManager[Presence]]
 
 
-def at(node: str, epoch: int = 1) -> NodeRef:
-    return NodeRef(NodeId(node), epoch, f"{node}:1")
+@pytest.fixture(scope="session", params=adapters("memory", engine="redis"))
+def new_presence(request: pytest.FixtureRequest) -> NewPresence:
+    redis_url = request.getfixturevalue("redis_url") if request.param == "redis" else None
+    return lambda: presence_over(redis_url)
 
 
-def entry(user_id: UserId, session: str, where: NodeRef, platform: str = "web") -> PresenceEntry:
-    return PresenceEntry(user_id, SessionId(session), DeviceId(f"d-{session}"), platform, where)
-
-
-class Presence:
-    """A presence service behind a stub that encodes, and its clock."""
-
-    def __init__(self, store: PresenceStore) -> None:
-        self.clock = ManualClock()
-        dispatcher = Dispatcher()
-        dispatcher.add(PresencePort, PresenceService(store, self.clock, LEASE))
-        self.port = make_stub(PresencePort, LoopbackTransport(dispatcher))
-
-    async def sessions(self, *users: UserId) -> set[tuple[str, int, str]]:
-        """(node, epoch, session) of everybody who is connected."""
-        located = await self.port.locate(list(users or (ANN, BOB, CID)))
-        found = [(node.at.node, node.at.epoch, target.session_id) for node in located for target in node.sessions]
-        assert len(found) == len(set(found)), "nobody is named twice"
-        assert len(located) == len({node.at for node in located}), "nor any node"
-        return set(found)
-
-
-@pytest.fixture(params=list(STORES))
-def presence(request: pytest.FixtureRequest) -> Presence:
-    return Presence(STORES[request.param]())
+@pytest.fixture
+async def presence(new_presence: NewPresence) -> AsyncIterator[Presence]:
+    async with new_presence() as presence:
+        yield presence
 
 
 async def test_sessions_are_found_by_user_grouped_by_node(presence: Presence) -> None:
@@ -137,68 +112,83 @@ async def test_a_node_that_left_is_dropped_with_all_its_sessions(presence: Prese
 
 USERS = {"s1": ANN, "s2": ANN, "s3": BOB, "s4": BOB, "s5": CID}
 WHERE = st.builds(at, st.sampled_from(["left", "right"]), st.integers(1, 3))
+SESSION = st.sampled_from(list(USERS))
+Step = tuple[str, NodeRef, object]
+ONE = [st.tuples(st.just(what), WHERE, SESSION) for what in ("register", "unregister", "forget")]
+DROP = st.tuples(st.just("drop"), WHERE, st.just(""))
 STEP = st.one_of(
-    st.tuples(st.just("register"), WHERE, st.sampled_from(list(USERS))),
-    st.tuples(st.just("unregister"), WHERE, st.sampled_from(list(USERS))),
-    st.tuples(st.just("forget"), WHERE, st.sampled_from(list(USERS))),
-    st.tuples(st.just("renew"), WHERE, st.lists(st.sampled_from(list(USERS)), max_size=3)),
-    st.tuples(st.just("drop"), WHERE, st.just("")),
+    *ONE,
+    DROP,
+    st.tuples(st.just("renew"), WHERE, st.lists(SESSION, max_size=3)),
     st.tuples(st.just("wait"), WHERE, st.integers(1, 25)),
 )
+RACER = st.one_of(*ONE, DROP, st.tuples(st.just("renew"), WHERE, st.lists(SESSION, min_size=1, max_size=1)))
+"""What may happen at the same time. A renewal is atomic for each session, not for all of them together."""
 
 
-class Model:
-    """What presence must be: per session the life it is in and when its lease ends."""
-
-    def __init__(self) -> None:
-        self.held: dict[str, tuple[NodeRef, float]] = {}
-        self.newest: dict[str, int] = {}
-        self.now = 0.0
-
-    def put(self, where: NodeRef, session: str) -> None:
-        if where.epoch < self.newest.get(where.node, 0):
-            return
-        self.newest[where.node] = where.epoch
-        self.held = {s: (w, t) for s, (w, t) in self.held.items() if w.node != where.node or w.epoch == where.epoch}
-        self.held[session] = (where, self.now + LEASE)
-
-    def drop(self, where: NodeRef) -> None:
-        self.held = {s: (w, t) for s, (w, t) in self.held.items() if w.node != where.node or w.epoch > where.epoch}
-
-    def sessions(self) -> set[tuple[str, int, str]]:
-        return {(w.node, w.epoch, s) for s, (w, until) in self.held.items() if until > self.now}
-
-
-@pytest.mark.parametrize("store", list(STORES))
 @settings(max_examples=150, deadline=None)
-@given(st.lists(STEP, max_size=30))
-async def test_any_order_of_changes_ends_where_the_model_does(
-    store: str, steps: list[tuple[str, NodeRef, object]]
+@given(steps=st.lists(STEP, max_size=30))
+async def test_any_order_of_changes_ends_where_the_model_does(new_presence: NewPresence, steps: list[Step]) -> None:
+    async with new_presence() as presence:
+        model = Model()
+        for step in steps:
+            await change(presence, step)
+            imagine(model, step)
+            assert await presence.sessions() == model.sessions()
+
+
+@settings(max_examples=150, deadline=None)
+@given(before=st.lists(STEP, max_size=5), at_once=st.lists(RACER, min_size=2, max_size=4))
+async def test_changes_at_once_end_as_in_some_order_of_them(
+    new_presence: NewPresence, before: list[Step], at_once: list[Step]
 ) -> None:
-    presence, model = Presence(STORES[store]()), Model()
-    for what, where, subject in steps:
-        if what in ("register", "unregister", "forget"):
-            session = str(subject)
-            if what == "register":
-                await presence.port.register(entry(USERS[session], session, where))
-                model.put(where, session)
-                continue
-            if what == "unregister":
-                await presence.port.unregister(entry(USERS[session], session, where))
-            else:
-                await presence.port.forget(where, [SessionId(session)])
-            if session in model.held and model.held[session][0] == where:
-                del model.held[session]
-        elif what == "renew":
-            assert isinstance(subject, list)
-            await presence.port.renew(where, [entry(USERS[session], session, where) for session in subject])
-            for session in subject:
-                model.put(where, session)
-        elif what == "drop":
+    async with new_presence() as presence:
+        model = Model()
+        for step in before:
+            await change(presence, step)
+            imagine(model, step)
+        await asyncio.gather(*(change(presence, step) for step in at_once))
+        ends = []
+        for order in itertools.permutations(at_once):
+            end = model.copy()
+            for step in order:
+                imagine(end, step)
+            ends.append(end.sessions())
+        assert await presence.sessions() in ends
+
+
+async def change(presence: Presence, step: Step) -> None:
+    """Have it done."""
+    what, where, subject = step
+    match what, subject:
+        case "register", str(session):
+            await presence.port.register(entry(USERS[session], session, where))
+        case "unregister", str(session):
+            await presence.port.unregister(entry(USERS[session], session, where))
+        case "forget", str(session):
+            await presence.port.forget(where, [SessionId(session)])
+        case "renew", list(sessions):
+            await presence.port.renew(where, [entry(USERS[session], session, where) for session in sessions])
+        case "drop", _:
             await presence.port.drop_node(where.node, where.epoch)
+        case "wait", int(seconds):
+            presence.clock.jump(seconds)
+        case _:
+            raise AssertionError(step)
+
+
+def imagine(model: Model, step: Step) -> None:
+    """The same in the model."""
+    what, where, subject = step
+    match what, subject:
+        case "register", str(session):
+            model.put(where, session)
+        case "unregister" | "forget", str(session):
+            model.remove(where, session)
+        case "renew", list(sessions):
+            for session in sessions:
+                model.put(where, session)
+        case "drop", _:
             model.drop(where)
-        else:
-            assert isinstance(subject, int)
-            presence.clock.jump(subject)
-            model.now += subject
-        assert await presence.sessions() == model.sessions()
+        case "wait", int(seconds):
+            model.now += seconds
