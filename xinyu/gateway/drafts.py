@@ -20,6 +20,7 @@ from xinyu.message.types import Entry, EntryType, ForwardTarget, NewMessage, Ref
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 FORWARD, EMOTICON = "forward", "emoticon"
+MAX_TARGETS = 50
 TYPES: dict[str, EntryType] = {
     "text": EntryType.TEXT,
     "code": EntryType.CODE,
@@ -89,11 +90,11 @@ async def send(services: GatewayServices, user_id: UserId, request: SendRequest,
     """Send what a client drafted, and answer as the contract does: the record, or what became of each target of a
     forward. `origin` is the session that gets this answer and needs no push. Raises what MessagePort raises,
     Overloaded, and the errors of this module."""
-    services.limits.check_send(user_id)
     if not isinstance(request.body, dict):
         raise BadMessageBody()
     if request.type == FORWARD:
         return await _forward(services, user_id, request)
+    services.limits.check_send(user_id)
     name = await services.names.of(user_id)
     type_, content = await _typed(services, user_id, request.type, request.body)
     draft = NewMessage(
@@ -141,9 +142,11 @@ async def _forward(services: GatewayServices, user_id: UserId, request: SendRequ
     msg_ids = msg_ids_of(request.body.get("msg_ids"))
     targets: list[Ref] = [private_ref(UserId(id_)) for id_ in body.user_ids]
     targets += [group_ref(GroupId(id_)) for id_ in body.group_ids]
-    results = await _forward_to(
-        services, user_id, request, msg_ids, targets or [request.ref()], merged=not is_on(body.action)
-    )
+    if len(targets) > MAX_TARGETS:
+        raise InvalidInput(f"a forward may have {MAX_TARGETS} targets")
+    all_targets, merged = targets or [request.ref()], not is_on(body.action)
+    services.limits.check_send(user_id, len(all_targets) * (1 if merged else len(msg_ids)))
+    results = await _forward_to(services, user_id, request, msg_ids, all_targets, merged=merged)
     if targets or len(results) != 1:
         return {"items": [_forwarded(result) for result in results]}
     if results[0].entry is None:

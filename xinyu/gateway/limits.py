@@ -22,7 +22,7 @@ class RateLimits:
         self._sends = settings.sends_per_second_per_user
         self._user_item = RateLimitItemPerMinute(max(1, self._per_user))
         self._ip_item = RateLimitItemPerMinute(max(1, self._per_ip))
-        self._send_windows: dict[int, list[float]] = {}
+        self._send_windows: dict[int, list[float]] = {}  # user -> when it ends, messages in it
 
     def check_request(self, ip: str, user_id: int | None) -> None:
         """Count a REST request. Raises Overloaded with `retry_after_ms`."""
@@ -31,20 +31,23 @@ class RateLimits:
         if self._per_user and user_id is not None:
             self._hit(self._user_item, "user", str(user_id))
 
-    def check_send(self, user_id: int) -> None:
-        """Count a message of a user (the hot path, so a plain window). Raises Overloaded with `retry_after_ms`."""
+    def check_send(self, user_id: int, messages: int = 1) -> None:
+        """Count messages of a user (the hot path, so a plain window). Many at once may go over the limit, and are paid
+        for by a longer window. Raises Overloaded with `retry_after_ms`."""
         if not self._sends:
             return
         now = time.monotonic()
         window = self._send_windows.get(user_id)
-        if window is None or now - window[0] >= 1.0:
+        if window is None or now >= window[0]:
             if len(self._send_windows) > 100_000:
                 self._send_windows.clear()
-            self._send_windows[user_id] = [now, 1]
+            self._send_windows[user_id] = [now + max(1.0, messages / self._sends), messages]
             return
-        window[1] += 1
+        if window[1] >= self._sends:
+            raise Overloaded(retry_after_ms=max(1, int((window[0] - now) * 1000)))
+        window[1] += messages
         if window[1] > self._sends:
-            raise Overloaded(retry_after_ms=max(1, int((window[0] + 1.0 - now) * 1000)))
+            window[0] += (window[1] - self._sends) / self._sends
 
     def _hit(self, item: RateLimitItemPerMinute | RateLimitItemPerSecond, *key: str) -> None:
         if not self._limiter.hit(item, *key):

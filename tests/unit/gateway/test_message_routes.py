@@ -13,7 +13,9 @@ from testkit.rest import RestClient, rest_client
 from testkit.talks import ANN, BOB, CID, CROWD, DAN, TalkWorld, media_object, talk_world
 from testkit.waiting import eventually
 from xinyu.gateway.http.routes import message, talk
+from xinyu.gateway.limits import RateLimits
 from xinyu.gateway.settings import GatewaySettings
+from xinyu.kernel.errors import Overloaded
 from xinyu.kernel.ids import GroupId, UserId, new_msg_id
 from xinyu.media.types import Emoticon
 from xinyu.message.types import EffectEvent, EntryType
@@ -275,6 +277,38 @@ async def test_sends_are_limited_per_user(tmp_path: Path) -> None:
         body = {"type": "text", "body": {"text": "hi"}, **TO_BOB}
         assert await rest.refused(ANN, "message/send", body, 429) == "操作过于频繁，请稍后再试"
         await rest.say(BOB, TO_ANN, "hi")
+
+
+async def test_a_forward_counts_as_what_it_sends(tmp_path: Path) -> None:
+    settings = GatewaySettings(sends_per_second_per_user=3)
+    async with (
+        talk_world(tmp_path, settings) as world,
+        rest_client(world.ports, message.ROUTES, message.ERRORS, settings) as client,
+    ):
+        rest = Rest(world, client)
+        ids = [(await rest.say(BOB, TO_ANN, text))["msg_id"] for text in ("one", "two")]
+        body = {"action": 1, "msg_ids": ids, "user_ids": [CID], "group_ids": [CROWD]}
+        answer = await rest.post(ANN, "message/send", {"type": "forward", "body": body})
+        assert [item["ok"] for item in answer["items"]] == [True] * 4
+        assert await rest.refused(ANN, "message/send", {"type": "text", "body": {"text": "hi"}, **TO_BOB}, 429)
+        await rest.refused(ANN, "message/send", {"type": "forward", "body": {**body, "user_ids": [CID] * 51}}, 400)
+
+
+def test_many_messages_at_once_are_paid_for_by_a_longer_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("xinyu.gateway.limits.time.monotonic", lambda: now)
+    limits = RateLimits(GatewaySettings(sends_per_second_per_user=10))
+    limits.check_send(ANN)
+    limits.check_send(ANN, 99)
+    with pytest.raises(Overloaded) as refused:
+        limits.check_send(ANN)
+    assert refused.value.retry_after_ms == 10_000
+    limits.check_send(BOB)
+    now += 10.0
+    for _ in range(10):
+        limits.check_send(ANN)
+    with pytest.raises(Overloaded):
+        limits.check_send(ANN)
 
 
 async def test_polling_gets_what_a_device_has_not(rest: Rest) -> None:

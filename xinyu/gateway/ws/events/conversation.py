@@ -28,7 +28,8 @@ async def read(call: EventCall[ReadRequest]) -> object:
 
 
 async def typing(call: EventCall[TalkRequest]) -> None:
-    """Tell the others that the caller is writing."""
+    """Tell the others that the caller is writing. It costs as much as a message, and counts as one."""
+    call.services.limits.check_send(call.user_id)
     await call.ports.conversations.signal_typing(call.user_id, call.payload.ref())
 
 
