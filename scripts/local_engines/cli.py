@@ -21,8 +21,8 @@ from .servers import SERVERS
 
 ROOT = Path(__file__).resolve().parents[2] / ".run" / "engines"
 
-RUN_BY_DEFAULT = ("mysql",)
-"""What `run` starts when --only does not say. Until the cluster's adapters exist, no test uses the other engines."""
+RUN_BY_DEFAULT = ("mysql", "redis", "zookeeper")
+"""What `run` starts when --only does not say."""
 
 DESCRIPTION = """\
 Private MySQL (MariaDB), Redis and ZooKeeper for tests and for a local cluster: on free loopback ports, with data under
@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run a command with engines, and stop afterwards what it started")
     run.add_argument(
-        "--only", type=_engine_list, default=list(RUN_BY_DEFAULT), metavar="ENGINE,…", help="default: mysql"
+        "--only", type=_engine_list, default=list(RUN_BY_DEFAULT), metavar="ENGINE,…", help="default: all"
     )
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
     run.set_defaults(run=_run)
