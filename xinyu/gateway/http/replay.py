@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from cachetools import TTLCache
 
@@ -27,16 +28,15 @@ class ReplayWindow:
         self._answers: TTLCache[str, asyncio.Future[bytes]] = TTLCache(size, seconds)
 
     async def once(self, request_id: str, run: Callable[[], Awaitable[bytes]]) -> bytes:
-        """The answer of the first run. A run that fails is forgotten, so that it may be tried again."""
-        first = self._answers.get(request_id)
-        if first is not None:
-            return await asyncio.shield(first)
-        task = asyncio.ensure_future(run())
-        self._answers[request_id] = task
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            raise  # the caller left; the work goes on for its repetition
-        except BaseException:
-            self._answers.pop(request_id, None)
-            raise
+        """The answer of the first run. A run that fails is forgotten, so that it may be tried again; a caller who
+        leaves does not end it."""
+        running = self._answers.get(request_id)
+        if running is None:
+            running = self._answers[request_id] = asyncio.ensure_future(run())
+            running.add_done_callback(partial(self._forget_failure, request_id))
+        return await asyncio.shield(running)
+
+    def _forget_failure(self, request_id: str, done: asyncio.Future[bytes]) -> None:
+        failed = done.cancelled() or done.exception() is not None
+        if failed and self._answers.get(request_id) is done:
+            del self._answers[request_id]
