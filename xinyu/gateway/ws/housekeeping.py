@@ -72,10 +72,14 @@ class Housekeeping:
         """Close sockets whose login was ended on another node, or whose token has run out (G11)."""
         now_ms = self._clock.now_ms()
         since_ms = (self._swept_to_ms or now_ms) - SWEEP_OVERLAP_MS
-        for ended in await self._ports.logins.list_ended_since(since_ms):
-            for connection in self._hub.of_user(ended.user_id):
-                if connection.session.caller.login_id == ended.login_id:
-                    connection.close(CloseCode.LOGIN_ENDED, "login ended")
+        while page := await self._ports.logins.list_ended_since(since_ms):
+            for ended in page:
+                for connection in self._hub.of_user(ended.user_id):
+                    if connection.session.caller.login_id == ended.login_id:
+                        connection.close(CloseCode.LOGIN_ENDED, "login ended")
+            if page[-1].ended_ms <= since_ms:
+                break
+            since_ms = page[-1].ended_ms
         self._swept_to_ms = now_ms
         for connection in self._hub:
             if connection.session.caller.expires_at * 1000 <= now_ms:

@@ -101,6 +101,21 @@ async def test_bytes_that_are_no_text_end_the_session_alone(world: SocketWorld) 
     await eventually(lambda: len(world.hub.of_user(ann)) == 1)
 
 
+async def test_the_sweep_reads_all_pages_of_ended_logins(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G11: however many end at once, all of their sockets close."""
+    monkeypatch.setattr("xinyu.user.logins.ENDED_PAGE", 2)
+    clock = ManualClock(world.process.container.clock().now_ms())
+    monkeypatch.setattr(world.process.container.login_service(), "_clock", clock)
+    ann = await world.user("ann")
+    tokens = [await world.token(ann) for _ in range(5)]
+    pages = [await world.page(token) for token in tokens]
+    for token in tokens:
+        await world.ports.logins.end_login(ann, await world.login_of(token))
+        clock.jump(0.001)
+    await world.housekeeping.close_ended_logins()
+    assert [await page.closed() for page in pages] == [CloseCode.NORMAL] * 5
+
+
 async def test_a_silent_socket_is_closed(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = await world.user("ann")
     silent, heard = await world.device(await world.token(ann)), await world.page(await world.token(ann))
