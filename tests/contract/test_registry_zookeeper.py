@@ -121,7 +121,7 @@ async def test_a_left_over_at_our_address_is_replaced_at_once_not_adopted(nodes:
                 killed.create, path, encode_instance(instance("n1", 6)), ephemeral=True, makepath=True
             )
         registry = await nodes.open_zookeeper()
-        async with asyncio.timeout(SESSION_SECONDS / 2):
+        async with asyncio.timeout(SESSION_SECONDS):
             await registry.register(instance("n1", 7))
         _, stat = await asyncio.to_thread(killed.get, f"{root}/user/n1")
         assert stat.ephemeralOwner == session_of(registry), "adopted nodes would end with the former session"
@@ -174,6 +174,34 @@ async def test_a_life_that_lost_its_name_to_a_newer_one_does_not_fight(nodes: No
     await reborn.withdraw()
     watch = await reborn.watch("user")
     await eventually(lambda: watch.instances == (instance("n1", 7),), within=10)
+
+
+async def test_a_life_that_lost_its_name_withdraws_nothing_of_the_newer(nodes: Nodes, zookeeper_hosts: str) -> None:
+    former, reborn = await nodes.open_zookeeper(), await nodes.open_zookeeper()
+    await former.register(instance("n1", 7))
+    await reborn.register(instance("n1", 8))
+    path = f"{nodes.settings.root}/user/n1"
+    with raw(zookeeper_hosts) as client:
+        before = await asyncio.to_thread(client.exists, path)
+        await former.withdraw()
+        after = await asyncio.to_thread(client.exists, path)
+    assert after is not None and after.czxid == before.czxid, "not even for the moment until it is put back"
+
+
+async def test_a_reading_that_failed_is_repeated(nodes: Nodes, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, there = await nodes.open_zookeeper(), await nodes.open_zookeeper()
+    watch = await there.watch("user")
+    children, failures = there._zk.children, [DiscoveryUnavailable(), DiscoveryUnavailable()]
+
+    async def failing(path: str, watch: Any = None) -> list[str]:
+        if failures:
+            raise failures.pop()
+        return await children(path, watch)
+
+    monkeypatch.setattr(there._zk, "children", failing)
+    await here.register(instance("n1", 7))
+    await eventually(lambda: watch.instances == (instance("n1", 7),))
+    assert not failures
 
 
 async def test_closing_ends_the_session_and_all_threads(nodes: Nodes) -> None:
@@ -265,6 +293,24 @@ async def test_a_zookeeper_that_comes_back_empty_is_filled_again(own_zookeeper: 
         assert set(seen) == {3}, "nobody found the list empty in between"
         await registries[2].withdraw()
         await eventually(lambda: len(watch.instances) == 2)
+    finally:
+        await nodes.close()
+
+
+async def test_who_vanished_with_zookeepers_data_is_kept_for_a_session_time(own_zookeeper: OwnEngine) -> None:
+    nodes = Nodes(own_zookeeper.address)
+    killed, there = await nodes.open_zookeeper(), await nodes.open_zookeeper()
+    try:
+        await killed.register(instance("n1", 7))
+        watch = await there.watch("user")
+        own_zookeeper.kill()
+        await killed._zk.stop()  # it does not come back
+        own_zookeeper.wipe()
+        own_zookeeper.start()
+        await eventually(lambda: there._zk.is_connected, within=20)
+        await there.register(instance("n2", 7))
+        await eventually(lambda: [i.node for i in watch.instances] == ["n1", "n2"])
+        await eventually(lambda: [i.node for i in watch.instances] == ["n2"], within=10)
     finally:
         await nodes.close()
 
