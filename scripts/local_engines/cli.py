@@ -62,9 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     env.set_defaults(run=_env)
 
     run = commands.add_parser("run", help="run a command with engines, and stop afterwards what it started")
-    run.add_argument(
-        "--only", type=_engine_list, default=list(RUN_BY_DEFAULT), metavar="ENGINE,…", help="default: all"
-    )
+    run.add_argument("--only", type=_engine_list, default=list(RUN_BY_DEFAULT), metavar="ENGINE,…", help="default: all")
     run.add_argument("command", nargs=argparse.REMAINDER, metavar="-- COMMAND…")
     run.set_defaults(run=_run)
     return parser
