@@ -61,6 +61,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sqlite3": ("xinyu/storage/**",),
     "greenlet": ("xinyu/storage/**",),
     "redis": ("xinyu/storage/redis.py", "xinyu/**/*_redis.py"),
+    "hiredis": ("xinyu/storage/redis.py",),
     "kazoo": ("xinyu/discovery/zookeeper_client.py",),
     "dependency_injector": ("xinyu/app/containers/**",),
     "starlette": ("xinyu/gateway/**", "xinyu/app/status.py", "xinyu/app/admin.py", "xinyu/app/listeners.py"),
@@ -98,6 +99,7 @@ PORT_METHODS = 12
 FOLDER_FILES = 14
 
 ALLOWED: dict[tuple[str, str], str] = {
+    ("folder", "xinyu/rpc"): "three transports and the parts of the one over TCP, one noun a file",
     (
         "folder",
         "xinyu/user",

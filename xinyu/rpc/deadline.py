@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -24,6 +26,16 @@ def within(seconds: float) -> Iterator[None]:
         _DEADLINE.reset(token)
 
 
+def current_deadline() -> float | None:
+    """By when, in the seconds of `time.monotonic`; None when nobody set a deadline."""
+    return _DEADLINE.get()
+
+
+def adopt_deadline(at: float | None) -> None:
+    """Make `at` (`time.monotonic`) the running task's deadline: for a callee, whose caller's own is elsewhere."""
+    _DEADLINE.set(at)
+
+
 def remaining_seconds() -> float | None:
     """Seconds left, None when nobody set a deadline."""
     deadline = _DEADLINE.get()
@@ -35,3 +47,35 @@ def check_deadline() -> None:
     left = remaining_seconds()
     if left is not None and left <= 0:
         raise DeadlineExceeded()
+
+
+class Overdue:
+    """One timer for many deadlines: most calls are over long before theirs, so none of them sets a timer of its own."""
+
+    def __init__(self, sweep: Callable[[float], float]) -> None:
+        """`sweep(now)` ends what is due by `now` and returns the earliest deadline left, `math.inf` for none."""
+        self._sweep = sweep
+        self._earliest = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def note(self, deadline: float) -> None:
+        """There is something due at `deadline` (`time.monotonic`, or `math.inf` for never)."""
+        if deadline < self._earliest:
+            self._arm(deadline)
+
+    def stop(self) -> None:
+        """Sweep no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._earliest, self._timer = math.inf, None
+
+    def _arm(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._earliest = deadline
+        pause = max(0.001, deadline - time.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(pause, self._due)
+
+    def _due(self) -> None:
+        self._earliest, self._timer = math.inf, None
+        self.note(self._sweep(time.monotonic()))

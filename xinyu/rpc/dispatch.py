@@ -5,11 +5,12 @@ A reply's `result` is 200 or an HTTP-like code per error category, `result_str` 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
 
-from xinyu.kernel.errors import Category, InvalidInput, XinyuError, from_wire
+from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, XinyuError, from_wire
 from xinyu.kernel.port import Port
 from xinyu.rpc.spec import MethodSpec, spec_of
 from xinyu.telemetry.logs import get_logger
@@ -38,6 +39,10 @@ class Reply(NamedTuple):
     body: bytes
 
 
+UNHANDLED = Reply(404, "rpc.unhandled", b"{}")
+"""Nobody serves that command here. The connection stays, unlike the predecessor's."""
+
+
 class _ErrorBody(msgspec.Struct):
     message: str = ""
     details: dict[str, Any] = {}
@@ -63,11 +68,41 @@ def raise_for(reply: Reply) -> None:
     raise from_wire(reply.result_str, content.message, content.details)
 
 
+class PreparedCall:
+    """A request that was understood, ready to run."""
+
+    __slots__ = ("_arguments", "_function", "_method", "deadline_ms")
+
+    def __init__(
+        self,
+        method: MethodSpec,
+        function: Callable[..., Awaitable[Any]],
+        arguments: dict[str, Any],
+        deadline_ms: int | None,
+    ) -> None:
+        self._method = method
+        self._function = function
+        self._arguments = arguments
+        self.deadline_ms = deadline_ms
+        """Milliseconds that the caller would wait when it sent; None for ever."""
+
+    async def run(self) -> Reply:
+        """Run it, once. Never raises but for cancellation."""
+        try:
+            result = await self._function(**self._arguments)
+            return Reply(200, "ok", self._method.encode_result(result))
+        except XinyuError as error:
+            return error_reply(error)
+        except Exception:
+            log.exception("call failed; the stack below says where", method=self._method.label)
+            return error_reply(XinyuError())
+
+
 class Dispatcher:
     """Serves ports. Commands are unique over all ports of a process: a clash is found when adding."""
 
     def __init__(self) -> None:
-        self._methods: dict[int, tuple[MethodSpec, Port]] = {}
+        self._methods: dict[int, tuple[MethodSpec, Callable[..., Awaitable[Any]]]] = {}
 
     def add(self, port: type[Port], service: Port) -> None:
         """Serve `port` by `service`."""
@@ -75,23 +110,23 @@ class Dispatcher:
             if method.command in self._methods:
                 other = self._methods[method.command][0]
                 raise TypeError(f"{method.label} and {other.label} share command {method.command}")
-            self._methods[method.command] = (method, service)
+            self._methods[method.command] = (method, getattr(service, method.name))
 
-    async def dispatch(self, command: int, body: bytes) -> Reply:
-        """Run one call. Never raises but for cancellation; an unknown command answers 404 "rpc.unhandled"."""
+    def prepare(self, command: int, body: bytes) -> PreparedCall | Reply:
+        """Read one request. What cannot run is answered here: an unknown command by 404 "rpc.unhandled"."""
         entry = self._methods.get(command)
         if entry is None:
-            return Reply(404, "rpc.unhandled", b"{}")
-        method, service = entry
+            return UNHANDLED
+        method, function = entry
         try:
-            try:
-                arguments = method.decode_request(body)
-            except msgspec.MsgspecError as error:
-                raise InvalidInput(f"{method.label}: {error}") from error
-            result = await getattr(service, method.name)(**arguments)
-            return Reply(200, "ok", method.encode_result(result))
-        except XinyuError as error:
-            return error_reply(error)
-        except Exception:
-            log.exception("call failed; the stack below says where", method=method.label)
-            return error_reply(XinyuError())
+            arguments, deadline_ms = method.decode_request(body)
+        except msgspec.MsgspecError as error:
+            return error_reply(InvalidInput(f"{method.label}: {error}"))
+        if deadline_ms is not None and deadline_ms <= 0:
+            return error_reply(DeadlineExceeded())
+        return PreparedCall(method, function, arguments, deadline_ms)
+
+    async def dispatch(self, command: int, body: bytes) -> Reply:
+        """Read and run one call. Never raises but for cancellation."""
+        prepared = self.prepare(command, body)
+        return prepared if isinstance(prepared, Reply) else await prepared.run()

@@ -6,11 +6,18 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import msgspec
 
 from xinyu.kernel.port import Port, mark_of
+
+
+class Reserved(msgspec.Struct, kw_only=True):
+    """What a request's body may hold beside the method's arguments; such keys start with `$`."""
+
+    reserved_deadline_ms: int | None = msgspec.field(default=None, name="$deadline_ms")
+    """Milliseconds that were left to the caller when it sent."""
 
 
 class PortError(TypeError):
@@ -26,9 +33,12 @@ class MethodSpec:
     command: int
     idempotent: bool
     signature: inspect.Signature
-    request_type: type[msgspec.Struct]
-    encode_request: Callable[[tuple[Any, ...], dict[str, Any]], bytes]
-    decode_request: Callable[[bytes], dict[str, Any]]
+    request_type: type[Reserved]
+    named: Callable[[tuple[Any, ...], dict[str, Any]], dict[str, Any]]
+    """Arguments as a call gives them → by name."""
+    encode_request: Callable[[dict[str, Any]], bytes]
+    decode_request: Callable[[bytes], tuple[dict[str, Any], int | None]]
+    """A body → the arguments and `$deadline_ms`. Raises msgspec.MsgspecError."""
     encode_result: Callable[[Any], bytes]
     decode_result: Callable[[bytes], Any]
 
@@ -91,7 +101,9 @@ def _read_method(port: type[Port], name: str, function: Callable[..., Any]) -> M
             fields.append((parameter.name, hints[parameter.name], parameter.default))
     if "return" not in hints:
         raise PortError(f"{label} has no return type")
-    request_type = msgspec.defstruct(f"{port.__name__}_{name}", fields, kw_only=True)
+    request_type = cast(
+        type[Reserved], msgspec.defstruct(f"{port.__name__}_{name}", fields, bases=(Reserved,), kw_only=True)
+    )
     return _with_codecs(port, name, mark.command, mark.idempotent, signature, request_type, hints["return"])
 
 
@@ -101,7 +113,7 @@ def _with_codecs(
     command: int,
     idempotent: bool,
     signature: inspect.Signature,
-    request_type: type[msgspec.Struct],
+    request_type: type[Reserved],
     returns: Any,
 ) -> MethodSpec:
     encoder = msgspec.json.Encoder()
@@ -112,12 +124,12 @@ def _with_codecs(
         raise PortError(f"{port.__name__}.{name}: {error}") from error
     names = tuple(signature.parameters)[1:]
 
-    def encode_request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return encoder.encode({**dict(zip(names, args, strict=False)), **kwargs})
+    def named(args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        return {**dict(zip(names, args, strict=False)), **kwargs}
 
-    def decode_request(body: bytes) -> dict[str, Any]:
+    def decode_request(body: bytes) -> tuple[dict[str, Any], int | None]:
         request = request_decoder.decode(body)
-        return {field: getattr(request, field) for field in names}
+        return {field: getattr(request, field) for field in names}, request.reserved_deadline_ms
 
     return MethodSpec(
         port=port.__name__,
@@ -126,7 +138,8 @@ def _with_codecs(
         idempotent=idempotent,
         signature=signature,
         request_type=request_type,
-        encode_request=encode_request,
+        named=named,
+        encode_request=encoder.encode,
         decode_request=decode_request,
         encode_result=encoder.encode,
         decode_result=result_decoder.decode,

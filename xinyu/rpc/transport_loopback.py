@@ -19,7 +19,7 @@ class LoopbackTransport(Transport):
     def bind(self, method: MethodSpec) -> Call:
         async def call(*args: Any, **kwargs: Any) -> Any:
             check_deadline()
-            reply = await self._dispatcher.dispatch(method.command, method.encode_request(args, kwargs))
+            reply = await self._dispatcher.dispatch(method.command, method.encode_request(method.named(args, kwargs)))
             raise_for(reply)
             return method.decode_result(reply.body)
 

@@ -25,3 +25,9 @@ def begin_trace(offered: str | None = None) -> str:
         trace_id = f"{random.getrandbits(128):032x}"  # no secret, and made for every frame
     _TRACE.set(trace_id)
     return trace_id
+
+
+def adopt_trace(trace_id: str) -> None:
+    """Work for the caller whose trace id this is, "" for none; what is not plainly an id is dropped, never replaced."""
+    plain = len(trace_id) <= 64 and trace_id.isascii() and trace_id.replace("-", "").isalnum()
+    _TRACE.set(trace_id if plain else "")
