@@ -74,12 +74,14 @@ async def test_a_push_is_repeated_with_the_same_ackid_until_it_is_acked(town: To
 
 
 async def test_a_client_that_never_acks_is_given_up_on_and_loses_nothing(town: Town) -> None:
-    """Ack-less (none of three repetitions answered): its cursor moves on write, so a reconnect repeats nothing."""
+    """Ack-less (it pings, but answers none of three repetitions): its cursor moves on write, so a reconnect repeats
+    nothing."""
     ann, bob, cleo = await town.people("Ann", "Bob", "Cleo")
     token, sender = await bob.log_in("web"), await ann.device()
     async with raw_socket(bob, token) as raw, raw_socket(cleo, await cleo.log_in("web")) as clock:
         await sender.client.send_text(bob.talk, "first")
         await eventually(lambda: raw.copies("first") == 4, 15)  # once, and three times again
+        await raw.send({"event": "ping"})
         sent = await sender.client.send_text(cleo.talk, "acked")
         await eventually(lambda: clock.copies("acked"))
         await clock.send({"event": "ack", "ackid": f"{sent.talk_id}.{sent.seq}"})

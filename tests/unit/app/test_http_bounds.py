@@ -10,9 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from xinyu.app import http_protocol
-from xinyu.app.http_protocol import MAX_HEAD_BYTES
-from xinyu.app.listeners import HttpListener
+from xinyu.app import listeners
+from xinyu.app.listeners import MAX_HEAD_BYTES, HttpListener
 
 CHUNK = b"a" * 16_384
 FAR_TOO_MUCH = 64 * 1024 * 1024
@@ -89,7 +88,7 @@ async def test_a_large_head_and_a_large_body_are_fine(listener: HttpListener) ->
 async def test_a_head_that_does_not_come_is_not_waited_for(
     listener: HttpListener, monkeypatch: pytest.MonkeyPatch, begin: bytes
 ) -> None:
-    monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(listeners, "HEAD_SECONDS", 0.05)
     reader, writer = await dial(listener)
     writer.write(begin)
     await asyncio.wait_for(reader.read(), 5)
