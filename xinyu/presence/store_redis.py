@@ -13,6 +13,7 @@ the caller's. Keys end by themselves some leases after their last renewal; that 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 from urllib.parse import quote, unquote
@@ -240,13 +241,24 @@ class RedisPresenceStore(PresenceStore):
         return f"{self._prefix}{{users}}:{what}"  # one slot: they are counted together
 
 
+@functools.lru_cache(NODES_REMEMBERED)
+def _quoted(node: str) -> str:
+    """Without spaces, which separate the parts of an entry."""
+    return quote(node, safe="")
+
+
+@functools.lru_cache(NODES_REMEMBERED)
+def _unquoted(node: str) -> str:
+    return unquote(node)
+
+
 def _owner(at: NodeRef) -> str:
-    return f"{quote(at.node, safe='')} {at.epoch} "
+    return f"{_quoted(at.node)} {at.epoch} "
 
 
 def _arguments(entry: PresenceEntry, generation: int, expires_ms: int) -> Sequence[str | int]:
     payload = msgspec.json.encode((entry.device_id, entry.platform, entry.at.address)).decode()
-    return (entry.session_id, quote(entry.at.node, safe=""), entry.at.epoch, generation, expires_ms, payload)
+    return (entry.session_id, _quoted(entry.at.node), entry.at.epoch, generation, expires_ms, payload)
 
 
 def _read(user_id: UserId, sessions: dict[str, str]) -> list[_Held]:
@@ -254,7 +266,7 @@ def _read(user_id: UserId, sessions: dict[str, str]) -> list[_Held]:
     for session, text in sessions.items():
         node, epoch, generation, expires_ms, number, payload = text.split(" ", 5)
         device, platform, address = msgspec.json.decode(payload, type=tuple[str, str, str])
-        at = NodeRef(NodeId(unquote(node)), int(epoch), address)
+        at = NodeRef(NodeId(_unquoted(node)), int(epoch), address)
         entry = PresenceEntry(user_id, SessionId(session), DeviceId(device), platform, at)
         held.append(_Held(text, entry, _Life(int(epoch), int(generation)), int(expires_ms), int(number)))
     return sorted(held, key=lambda item: item.number)
