@@ -66,7 +66,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "dependency_injector": ("xinyu/app/containers/**",),
     "starlette": ("xinyu/gateway/**", "xinyu/app/status.py", "xinyu/app/admin.py", "xinyu/app/listeners.py"),
     "python_multipart": ("xinyu/gateway/**",),
-    "uvicorn": ("xinyu/app/listeners.py", "xinyu/app/ws_protocol.py", "xinyu/app/http_protocol.py"),
+    "uvicorn": ("xinyu/app/listeners.py", "xinyu/app/ws_protocol.py"),
     "uvloop": ("xinyu/app/**",),
     "jwt": ("xinyu/user/tokens.py", "xinyu/gateway/auth.py"),
     "argon2": ("xinyu/user/**",),
