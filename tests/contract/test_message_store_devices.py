@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from testkit.messages import ANN, BOB, CID, LAPTOP, PHONE, MessageStores, message, notice
 from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, UserId, new_msg_id
 from xinyu.message.types import DeviceCursor, DeviceState, Effect, Kind, SyncPage
@@ -106,6 +108,24 @@ async def test_a_forgotten_login_begins_anew(stores: MessageStores) -> None:
     await stores.devices.forget_device(BOB, PHONE)
     assert await stores.devices.is_catching_up(BOB, PHONE) is None
     assert await opened(stores, BOB) == {pair: (1, 1)}
+
+
+async def test_the_first_of_too_many_devices_is_forgotten(
+    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that names a new device at each connection must not fill the disk."""
+    monkeypatch.setattr("xinyu.message.store_sql.devices.MAX_DEVICES", 3)
+    pair = await stores.befriend(ANN, BOB)
+    await opened(stores, ANN)
+    for number in range(5):
+        stores.now_ms += 1
+        await opened(stores, BOB, DeviceId(f"d{number}"))
+    await stores.say(ANN, pair)
+    cursors = {n: (await opened(stores, BOB, DeviceId(f"d{n}"), sync=True))[pair] for n in range(5)}
+    known = [await stores.devices.is_catching_up(BOB, DeviceId(f"d{n}")) is not None for n in range(5)]
+    assert known == [False, False, True, True, True]
+    assert cursors == dict.fromkeys(range(5), (0, 1))
+    assert await stores.devices.is_catching_up(ANN, PHONE) is not None
 
 
 async def test_a_conversation_that_came_while_away_is_owed_from_the_join(stores: MessageStores) -> None:

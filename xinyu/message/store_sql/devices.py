@@ -31,6 +31,9 @@ _HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
 """The newest seq a member may read. Null for who never was one (a removal may come without its invitation)."""
 SYNC_CONVERSATIONS = 500
 """Conversations of one page."""
+MAX_DEVICES = 100
+"""Devices of one user that pushes are owed to. Log-ins that run out are not told of, and clients name their devices
+themselves: beyond these the one that came first is forgotten."""
 
 _KNOWN = sa.select(_D.catching_up).where(_D.user_id == sa.bindparam("user"), _D.device_id == sa.bindparam("device"))
 _STANDING = (
@@ -96,11 +99,7 @@ class DeviceStoreSql(DeviceStore):
         await self._db.write(work)
 
     async def forget_device(self, user_id: UserId, device_id: DeviceId) -> None:
-        def work(connection: Connection) -> None:
-            for table in (CURSOR, DEVICE):
-                connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
-
-        await self._db.write(work)
+        await self._db.write(lambda connection: _forget(connection, user_id, device_id))
 
     async def sync(
         self, user_id: UserId, device_id: DeviceId, cursors: Mapping[int, int] | None, since_ms: int, limit: int
@@ -137,6 +136,9 @@ def _register(
     row = {"user_id": user_id, "device_id": device_id, "opened_ms": now_ms, "catching_up": 0}
     if not insert_new(connection, DEVICE, row):  # another connection of this login was faster
         return _look(connection, user_id, device_id)
+    newest_first = sa.select(_D.device_id).where(_D.user_id == user_id).order_by(_D.opened_ms.desc())
+    for forgotten in connection.execute(newest_first.offset(MAX_DEVICES).limit(MAX_DEVICES)).scalars().all():
+        _forget(connection, user_id, DeviceId(forgotten))
     heads = _heads(connection, user_id, None)
     upsert(
         connection,
@@ -145,6 +147,11 @@ def _register(
         greatest=("seq",),
     )
     return 0, [DeviceState(conversation_id, head, head) for conversation_id, head in heads.items()]
+
+
+def _forget(connection: Connection, user_id: UserId, device_id: DeviceId) -> None:
+    for table in (CURSOR, DEVICE):
+        connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
 
 
 def _heads(connection: Connection, user_id: UserId, ids: Collection[int] | None) -> dict[ConversationId, int]:
