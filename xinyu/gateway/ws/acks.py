@@ -23,11 +23,12 @@ class Unacked(msgspec.Struct):
 class AckWindow:
     """Pushes that await their acks, per conversation in the order in which they went out."""
 
-    __slots__ = ("_waiting", "answered", "count")
+    __slots__ = ("_waiting", "answered", "bytes", "count")
 
     def __init__(self) -> None:
         self._waiting: dict[ConversationId, OrderedDict[int, Unacked]] = {}
         self.count = 0
+        self.bytes = 0
         self.answered = False
         """Whether the client has acknowledged anything yet."""
 
@@ -35,6 +36,7 @@ class AckWindow:
         """An entry went out."""
         self._waiting.setdefault(conversation_id, OrderedDict())[seq] = Unacked(frame, now)
         self.count += 1
+        self.bytes += len(frame)
 
     def oldest(self, conversation_id: ConversationId) -> int | None:
         """The first entry of a conversation that awaits its ack."""
@@ -44,9 +46,11 @@ class AckWindow:
     def take(self, conversation_id: ConversationId, seq: int) -> bool:
         """An entry was acknowledged. False when it did not wait."""
         waiting = self._waiting.get(conversation_id)
-        if waiting is None or waiting.pop(seq, None) is None:
+        taken = waiting.pop(seq, None) if waiting is not None else None
+        if taken is None:
             return False
         self.count -= 1
+        self.bytes -= len(taken.frame)
         if not waiting:
             del self._waiting[conversation_id]
         return True
@@ -60,7 +64,7 @@ class AckWindow:
         """Expect no acks any more; the conversations that had some to come."""
         given_up = list(self._waiting)
         self._waiting.clear()
-        self.count = 0
+        self.count = self.bytes = 0
         return given_up
 
     def is_silent(self, now: float, after: float, heard_at: float) -> bool:

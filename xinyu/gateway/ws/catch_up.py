@@ -109,7 +109,7 @@ class CatchUp:
     async def _bring(self, connection: Connection, entries: Sequence[Entry], bring: Bring) -> None:
         """Entries of one page, no faster than the socket takes them."""
         for entry in entries:
-            if connection.queue.is_half_full:
+            if connection.is_half_full:
                 await self._has_room(connection)
             bring(connection, [entry])
 
@@ -122,5 +122,5 @@ class CatchUp:
     async def _has_room(self, connection: Connection) -> None:
         """Return when a page more fits into the windows, or the session is closed."""
         session, most = connection.session, self._deliverer.ack_window - self._page
-        while session.state is not State.CLOSED and (session.unacked_count > most or connection.queue.is_half_full):
+        while session.state is not State.CLOSED and (session.unacked_count > most or connection.is_half_full):
             await self._clock.sleep(WAIT_SECONDS)

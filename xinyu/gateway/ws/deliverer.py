@@ -195,7 +195,7 @@ class SocketDeliverer(DelivererPort):
         waiting = session.went_out(
             entry.conversation_id, entry.seq, frames[0] if frames else None, self._clock.monotonic()
         )
-        if waiting > self.ack_window:
+        if waiting > self.ack_window or session.unacked_bytes > connection.queue.max_bytes:
             connection.close(CloseCode.NO_ACKS, "too many pushes unacknowledged: reconnect")
 
     def _fill(self, connection: Connection, entry: Entry, had: int) -> None:

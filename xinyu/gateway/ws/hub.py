@@ -28,6 +28,11 @@ class Connection:
         self.filling: dict[int, list[Entry]] | None = None
         """Pushes of conversations whose gap is being read."""
 
+    @property
+    def is_half_full(self) -> bool:
+        """Whether who can wait should: what is queued, or kept until it is acknowledged, is half of what may be."""
+        return self.queue.is_half_full or 2 * self.session.unacked_bytes >= self.queue.max_bytes
+
     def put(self, frame: bytes) -> bool:
         """Send a frame; a full queue closes the session, to be resumed by its client."""
         if self.session.state is State.CLOSED:

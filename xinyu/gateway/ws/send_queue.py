@@ -75,6 +75,11 @@ class SendQueue:
         return self._max_frames
 
     @property
+    def max_bytes(self) -> int:
+        """The bound in bytes."""
+        return self._max_bytes
+
+    @property
     def queued_frames(self) -> int:
         """Frames that wait."""
         return len(self._queue) if self._queue else 0

@@ -67,6 +67,11 @@ class Session:
         """Pushes that await their ack."""
         return self._window.count if self._window else 0
 
+    @property
+    def unacked_bytes(self) -> int:
+        """Bytes of them, kept to be repeated."""
+        return self._window.bytes if self._window else 0
+
     def receive(self, text: str, now: float) -> ClientFrame | None:
         """A text frame came in. None for what is not understood; acks are taken care of here."""
         self.heard_at = now

@@ -285,3 +285,17 @@ async def test_a_window_full_of_unacknowledged_pushes(tmp_path: Path) -> None:
         assert await page.closed() == CloseCode.NO_ACKS
         assert world.hub.closes[CloseCode.NO_ACKS] == 1
         await (await world.page(token)).has(*(str(number) for number in range(1, 8)))
+
+
+async def test_a_window_full_of_unacknowledged_bytes(tmp_path: Path) -> None:
+    """G8: what is kept to be repeated is bounded in bytes too, and catch-up keeps within."""
+    async with socket_world(tmp_path, send_queue_bytes=20_000) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await world.token(ann)
+        page = await world.page(token, acks=False)
+        texts = [f"{number}" * 5000 for number in range(1, 9)]
+        for text in texts:
+            await world.send(bob, ann, text)
+        assert await page.closed() == CloseCode.NO_ACKS
+        assert len(page.texts()) < 5
+        await (await world.page(token)).has(*texts)
