@@ -1,9 +1,10 @@
 #!/usr/bin/env python
 """What one RPC over loopback costs: `scripts/bench/rpc.py [--seconds 3] [--runs 3]`.
 
-Calls per second with 100 in flight on one connection, the round trip of a single caller, and both again of a bare
-asyncio echo (a future per message, no framing, no codec) of as many bytes, in the same run: the ratio says what is ours
-and what is asyncio's and the machine's. Caller and server are a process each.
+Calls per second with 100 in flight on one connection, the caller's processor time per call, the round trip of a single
+caller, and all again of a bare asyncio echo (a future per message, no framing, no codec) of as many bytes, in the same
+run: the ratio says what is ours and what is asyncio's and the machine's. Caller and server are a process each. Then
+microseconds per frame of the codec alone.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+import timeit
 from collections import deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -34,7 +36,7 @@ from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.spec import spec_of
 from xinyu.rpc.stub import make_stub
 from xinyu.rpc.transport_tcp import FixedPicker, TcpTransport
-from xinyu.rpc.wire import encode_request, encode_response
+from xinyu.rpc.wire import FrameDecoder, encode_request, encode_response
 
 IN_FLIGHT = 100
 SECRET = b"known to both processes of this run"
@@ -139,6 +141,21 @@ async def round_trip_us(call: Call, seconds: float) -> float:
     return statistics.median(took) * 1e6
 
 
+def codec_us() -> dict[str, float]:
+    """Microseconds per frame: headers and fields, no JSON."""
+    spec, trace_id = spec_of(EchoPort).methods["echo"], "0123456789abcdef" * 2
+    body = spec.encode_request({"item": ITEM})
+    wire, decoder = encode_request(70_000, 999, trace_id, body) * 100, FrameDecoder()
+    times = {
+        "encode_request_us": timeit.repeat(lambda: encode_request(70_000, 999, trace_id, body), number=20_000),
+        "encode_response_us": timeit.repeat(
+            lambda: encode_response(70_000, 999, 200, "ok", trace_id, body), number=20_000
+        ),
+        "decode_request_us": timeit.repeat(lambda: decoder.feed(wire), number=200),
+    }
+    return {name: min(found) / 20_000 * 1e6 for name, found in times.items()}
+
+
 async def measure(address: str, echo_port: int, seconds: float) -> dict[str, float]:
     """One run."""
     client = RpcClient(RpcSettings(), Identity("caller", 1, SECRET))
@@ -156,7 +173,10 @@ async def measure(address: str, echo_port: int, seconds: float) -> dict[str, flo
     found: dict[str, float] = {}
     for name, function in (("rpc", call), ("echo", bare.call)):
         await rate(function, min(0.5, seconds))  # warm
+        spent = time.process_time()
         found[f"{name}_calls_per_second"] = await rate(function, seconds)
+        spent = time.process_time() - spent
+        found[f"{name}_caller_cpu_us"] = spent / (found[f"{name}_calls_per_second"] * seconds) * 1e6
         found[f"{name}_round_trip_us"] = await round_trip_us(function, seconds)
     found["calls_ratio"] = found["rpc_calls_per_second"] / found["echo_calls_per_second"]
     found["round_trip_ratio"] = found["rpc_round_trip_us"] / found["echo_round_trip_us"]
@@ -180,7 +200,7 @@ def main() -> int:
         assert process.stdout is not None and process.stdin is not None
         address, echo_port = json.loads(process.stdout.readline())
         runs: list[dict[str, Any]] = [
-            uvloop.run(measure(address, echo_port, options.seconds)) for _ in range(options.runs)
+            uvloop.run(measure(address, echo_port, options.seconds)) | codec_us() for _ in range(options.runs)
         ]
         process.stdin.close()
         process.wait(10)
