@@ -34,7 +34,7 @@ class GatewaySettings(BaseModel):
     heartbeat_seconds: float = Field(120.0, gt=0, description="A socket silent for longer is closed.")
     max_requests_in_flight: int = Field(64, ge=1, description="Socket requests of one session that run at once.")
     send_queue_frames: int = Field(2000, ge=10, description="Frames queued for one session before it is closed.")
-    send_queue_bytes: int = Field(4_194_304, ge=1024, description="Bytes queued for one session, or awaiting their acks.")
+    send_queue_bytes: int = Field(4_194_304, ge=1024, description="Bytes queued for a session, or awaiting their acks.")
     max_sessions: int = Field(100_000, ge=1, description="Sessions of one node.")
     max_sessions_per_user: int = Field(20, ge=1, description="Sessions of one user on one node; the oldest is closed.")
     retransmit_seconds: float = Field(3.0, gt=0, description="An unacknowledged push is repeated after this long.")
