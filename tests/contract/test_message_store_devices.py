@@ -8,7 +8,7 @@ import pytest
 
 from testkit.messages import ANN, BOB, CID, LAPTOP, PHONE, MessageStores, message, notice
 from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, UserId, new_msg_id
-from xinyu.message.types import DeviceCursor, DeviceState, Effect, Kind, SyncPage
+from xinyu.message.types import DeviceCursor, DeviceState, Effect, Kind, MemberChange, SyncPage
 
 
 async def opened(
@@ -143,6 +143,15 @@ async def test_a_removal_without_its_invitation_is_no_conversation(stores: Messa
     await stores.say(ANN, crowd)
     assert await opened(stores, BOB) == {}
     assert brought(await sync(stores, BOB, {})) == {}
+
+
+async def test_who_left_before_the_first_entry_has_no_conversation(stores: MessageStores) -> None:
+    for version, active in ((1, True), (2, False)):
+        changes = [MemberChange(BOB, version, active)]
+        await stores.apply(Effect(new_msg_id(), Kind.GROUP, (77, 0), changes))
+    for limit in (0, 10):
+        page = await sync(stores, BOB, {}, limit=limit)
+        assert page.items == []
 
 
 # Sync.

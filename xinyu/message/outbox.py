@@ -16,8 +16,8 @@ REMOVE_ROWS = 2000
 
 
 class OutboxRun:
-    """Sweeps the outbox. At its start everything undelivered is adopted at once; later only what is older than a lease
-    (younger rows are on their way from memory)."""
+    """Sweeps the outbox. At its start everything undelivered is adopted at once; later only what is stale
+    (younger rows are on their way from memory; two deliveries of one show once)."""
 
     def __init__(self, store: OutboxStore, pusher: Pusher, clock: Clock, settings: MessageSettings) -> None:
         self._store = store
@@ -34,7 +34,8 @@ class OutboxRun:
         while True:
             lease_ms = int(self._settings.outbox_lease_seconds * 1000)
             now_ms = self._clock.now_ms()
-            before_ms = now_ms - lease_ms if self._adopted_all else now_ms + 1
+            stale_ms = int(self._settings.outbox_stale_seconds * 1000)
+            before_ms = now_ms - stale_ms if self._adopted_all else now_ms + 1
             while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
                 pass
             self._adopted_all = True

@@ -197,6 +197,7 @@ def _wanting(
         row
         for row in rows
         if row.head is not None
+        and (row.active or row.head > row.join_seq)  # one that he was never shown, or left at once, is none
         and (everything or (named and row.id not in have) or row.head > max(have.get(row.id, 0), row.join_seq))
     ]
 
