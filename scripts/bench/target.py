@@ -114,6 +114,7 @@ def _overlay(data: Path, http: int, admin: int) -> dict[str, Any]:
             "accept_plain_passwords": True,
             "code_sends_per_address": 0,
             "code_sends_per_target": 0,
+            "logins_per_address": 0,
             "argon2_time_cost": 1,
             "argon2_memory_kib": 8,
         },
