@@ -7,6 +7,8 @@ DEV    := $(VENV)/.installed-dev
 ENGINES := $(BIN)/python scripts/engines
 # two workers: a module stays in one, for its server and its database
 PARALLEL := -n 2 --dist loadfile
+# unit tests over real sockets, processes and terminals: right, but too slow for every save
+SOCKETS := tests/unit/app tests/unit/bench tests/unit/cli tests/unit/rpc tests/unit/scripts tests/unit/sdk
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-fast check contract scenarios bench docs clean
@@ -31,11 +33,11 @@ $(DEV): pyproject.toml | $(VENV)/bin/python
 run: $(RUN)  ## install and start the whole server in one process (config/monolith.yaml)
 	@exec $(BIN)/xinyu run --config config/monolith.yaml
 
-check: $(DEV)  ## ruff, mypy strict, architecture and unit tests: under 20 s warm
+check: $(DEV)  ## ruff, mypy strict, architecture and quick unit tests: for every save
 	@$(BIN)/ruff check xinyu tests scripts
 	@$(BIN)/ruff format --check -q xinyu tests scripts
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest $(PARALLEL) -m "not whole" tests/architecture tests/unit
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not whole" $(SOCKETS:%=--ignore=%) tests/architecture tests/unit
 
 contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL when needed)
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract
@@ -45,11 +47,12 @@ scenarios: $(DEV)  ## black-box stories against the real server process
 
 test: check  ## everything, engines included
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract tests/property
+	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS)
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 	@$(BIN)/python -m pytest $(PARALLEL) tests/scenarios
 
 test-fast: check  ## without engines and processes
-	@$(BIN)/python -m pytest $(PARALLEL) tests/property
+	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS) tests/property
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 
 bench: $(DEV)  ## measure WORKLOADS W1, W2 and W4 with their calibrations
