@@ -19,7 +19,6 @@ class GatewaySettings(BaseModel):
     cors_origins: tuple[str, ...] = Field((), description="Origins that browsers may call from.")
     cors_origin_regex: str = Field("", description="The same as a regular expression.")
     timezone: str = Field("Asia/Shanghai", description="Time zone of the contract's local times.")
-    public_url: str = Field("", description="Prefix of media URLs given to clients; empty gives relative ones.")
 
     request_timeout_seconds: float = Field(15.0, gt=0, description="A REST request takes no longer.")
     max_json_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON body, in bytes.")
