@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,19 +13,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
+from xinyu.app.settings_files import ConfigError as ConfigError
+from xinyu.app.settings_files import layered, read_yaml
 from xinyu.contact.settings import ContactSettings
 from xinyu.delivery.settings import DeliverySettings
+from xinyu.discovery.settings import DiscoverySettings
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.group.settings import GroupSettings
 from xinyu.media.settings import MediaSettings
 from xinyu.message.settings import MessageSettings
 from xinyu.presence.settings import PresenceSettings
+from xinyu.rpc.settings import RpcSettings
 from xinyu.storage.settings import StorageSettings
 from xinyu.user.settings import UserSettings
-
-
-class ConfigError(ValueError):
-    """A setting that cannot work; the message is one line that names it."""
 
 
 class LogSettings(BaseModel):
@@ -64,9 +65,16 @@ class Settings(BaseSettings):
     event_loop: str = Field("uvloop", pattern="^(uvloop|asyncio)$", description="Event loop of the process.")
     shutdown_seconds: float = Field(20.0, gt=0, description="A stop takes no longer than this.")
 
+    processes: dict[str, dict[str, Any]] = Field(
+        {},
+        description="The processes of a cluster by node name: what each sets otherwise than the rest of the file.",
+    )
+
     log: LogSettings = LogSettings()
     auth: AuthSettings = AuthSettings()
     storage: StorageSettings = StorageSettings()
+    discovery: DiscoverySettings = DiscoverySettings()
+    rpc: RpcSettings = RpcSettings()
     gateway: GatewaySettings = GatewaySettings()
     message: MessageSettings = MessageSettings()
     contact: ContactSettings = ContactSettings()
@@ -75,6 +83,11 @@ class Settings(BaseSettings):
     presence: PresenceSettings = PresenceSettings()
     media: MediaSettings = MediaSettings()
     user: UserSettings = UserSettings()
+
+    @property
+    def clustered(self) -> bool:
+        """Whether this process works with others, found by a registry; else it has everything inside."""
+        return self.discovery.registry != "memory"
 
     @classmethod
     def settings_customise_sources(
@@ -105,47 +118,11 @@ class _YamlLayers(PydanticBaseSettingsSource):
         return self._layers
 
 
-def merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Two layers: mappings are merged key by key, anything else is replaced."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
-    return result
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that is there twice, of which YAML would silently keep the last alone."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in keys:
-                raise yaml.YAMLError(f"{key.value!r} is there twice, in line {key.start_mark.line + 1} again")
-            keys.add(key.value if isinstance(key, yaml.ScalarNode) else None)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """One configuration file. Raises ConfigError."""
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _StrictLoader)  # a SafeLoader
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold a mapping of settings")
-    return content
-
-
 def load_settings(paths: list[Path], flags: dict[str, Any] | None = None) -> Settings:
     """Settings from `paths` (later ones on top), the environment and `flags`. Raises ConfigError, one line."""
-    layers: dict[str, Any] = {}
-    for path in paths:
-        layers = merged(layers, read_yaml(path))
+    files = [read_yaml(path) for path in paths]
+    node = str((flags or {}).get("node") or os.environ.get("XINYU_NODE") or "")
+    layers = layered(files, node)
     _PENDING_LAYERS.clear()
     _PENDING_LAYERS.update(layers)
     try:
@@ -169,7 +146,9 @@ def _one_line(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-SECRET_NAMES = frozenset({"jwt_secret", "admin_secret", "smtp_password", "dsn", "dsn_by_role"})
+SECRET_NAMES = frozenset({"jwt_secret", "admin_secret", "secret", "smtp_password", "zookeeper_auth"})
+URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url"})
+"""Addresses with a password in them."""
 
 
 def shown(settings: Settings) -> dict[str, Any]:
@@ -181,12 +160,10 @@ def shown(settings: Settings) -> dict[str, Any]:
 
 def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
-        return {key: _masked(item, key if name not in SECRET_NAMES else name) for key, item in value.items()}
-    if name not in SECRET_NAMES or not value:
-        return value
-    if name.startswith("dsn"):
+        return {key: _masked(item, key if name not in URL_NAMES else name) for key, item in value.items()}
+    if name in URL_NAMES and value:
         return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
-    return "****"
+    return "****" if name in SECRET_NAMES and value else value
 
 
 class SettingField(NamedTuple):

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class RpcSettings(BaseModel):
     """Rock over TCP."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address that other processes of the cluster call this one at.")
+    port: int = Field(0, ge=0, le=65535, description="Port for them; 0 picks a free one.")
+    secret: str = Field(
+        "", repr=False, description="What the nodes of a cluster prove to one another; at least 32 characters. Secret."
+    )
+    tls_cert_path: str = Field("", description="PEM file with this node's certificate; empty: no TLS between nodes.")
+    tls_key_path: str = Field("", description="PEM file with its private key.")
+    tls_ca_path: str = Field("", description="PEM file with the authority that signed the certificates of all nodes.")
 
     call_seconds: float = Field(5.0, gt=0, description="How long a call may take whose caller set no deadline.")
     connect_seconds: float = Field(3.0, gt=0, description="How long connecting and authenticating may take, each side.")
@@ -37,3 +46,11 @@ class RpcSettings(BaseModel):
     breaker_failures: int = Field(5, ge=1, description="Failures in a row after which a target gets a rest.")
     breaker_first_seconds: float = Field(0.5, gt=0, description="The first rest; it doubles while probes fail.")
     breaker_longest_seconds: float = Field(5.0, gt=0, description="The longest rest.")
+
+    @model_validator(mode="after")
+    def _has_what_it_needs(self) -> RpcSettings:
+        tls = {name: getattr(self, name) for name in ("tls_cert_path", "tls_key_path", "tls_ca_path")}
+        missing = [name for name, value in tls.items() if not value]
+        if missing and len(missing) < len(tls):
+            raise ValueError(f"rpc.{missing[0]} is missing: TLS wants a certificate, its key and the authority")
+        return self

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 from dependency_injector import containers, providers
 
+from xinyu.app.cluster.placement import Placement
 from xinyu.app.databases import Databases
-from xinyu.app.placement import Placement
 from xinyu.app.settings import Settings
 from xinyu.kernel.clock import SystemClock
 from xinyu.kernel.ids import NodeId
