@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from testkit.messages import ANN, BOB, CID, MessageStores, message
 from xinyu.kernel.ids import ConversationId, SessionId
-from xinyu.message.store import OutboxCounts, OutboxRow
+from xinyu.message.store_outbox import OutboxCounts, OutboxRow
 from xinyu.message.store_sql.tables import OUTBOX
 
 LEASE_MS = 1000

@@ -1,32 +1,91 @@
-"""Stories against real server processes. A module may set SETTINGS, which go on top of the placement's."""
+"""Stories against real server processes, told of every shape of deployment. A module may set SETTINGS, which go on top
+of the placement's, and SHAPES, when it is about some of them only."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from testkit.people import Town
 from testkit.placement import Placement, monolith
+from testkit.stages import STAGES, stage
 
-SHAPES = {"monolith": monolith}
+Build = Callable[[Path, Mapping[str, Any]], Placement]
+SHAPES: dict[str, Build] = {"monolith": monolith, **{f"stage{name}": partial(stage, name) for name in STAGES}}
 """The deployments that every story is told of."""
 
 
-@pytest.fixture(scope="module", params=sorted(SHAPES))
-def placement(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Placement]:
-    """A running deployment for the module's stories. At its end it must stop cleanly and its logs must be clean."""
-    folder = tmp_path_factory.mktemp(request.param)
-    deployment = SHAPES[request.param](folder, getattr(request.module, "SETTINGS", {}))
-    try:
-        deployment.up()
-        yield deployment
-        deployment.down()
-    finally:
-        for node in deployment.nodes.values():
-            if node.running:
-                node.kill()
+class Stands:
+    """What is up now: modules that want the same share it, for a start takes longer than most stories."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory = factory
+        self._key: object = None
+        self._placement: Placement | None = None
+
+    def get(self, shape: str, settings: Mapping[str, Any]) -> Placement:
+        """A deployment of this shape, with everything running."""
+        key = (shape, repr(settings))
+        if self._placement is not None and key == self._key:
+            for node in self._placement.nodes.values():
+                if not node.running:
+                    node.start()
+            return self._placement
+        self.end()
+        self._key = key
+        self._placement = SHAPES[shape](self._factory.mktemp(shape), settings)
+        self._placement.up()
+        return self._placement
+
+    def end(self) -> None:
+        """It must stop cleanly, and its logs must be clean."""
+        placement, self._placement = self._placement, None
+        if placement is None:
+            return
+        try:
+            placement.down()
+        finally:
+            for node in placement.nodes.values():
+                if node.running:
+                    node.kill()
+
+
+@pytest.fixture(scope="session")
+def stands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stands]:
+    found = Stands(tmp_path_factory)
+    yield found
+    found.end()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "placement" in metafunc.fixturenames:
+        shapes = getattr(metafunc.module, "SHAPES", SHAPES)
+        metafunc.parametrize("placement", list(shapes), indirect=True, scope="module")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One shape after the other, each on one worker."""
+    order = list(SHAPES)
+    for item in items:
+        shape = shape_of(item)
+        item.add_marker(pytest.mark.xdist_group(shape or item.path.name))
+    items.sort(key=lambda item: order.index(shape_of(item)) if shape_of(item) else -1)
+
+
+def shape_of(item: pytest.Item) -> str:
+    """The deployment of a test, "" for none."""
+    found = getattr(item, "callspec", None)
+    return str(found.params.get("placement", "")) if found is not None else ""
+
+
+@pytest.fixture(scope="module")
+def placement(request: pytest.FixtureRequest, stands: Stands) -> Placement:
+    """A running deployment for the module's stories."""
+    return stands.get(request.param, getattr(request.module, "SETTINGS", {}))
 
 
 @pytest.fixture

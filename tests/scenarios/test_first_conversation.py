@@ -87,7 +87,7 @@ async def test_two_people_and_everything_they_do_survives_a_restart(town: Town, 
     await catch_up(ann, bob, group)
     await look_at_files(bob, sent, tmp_path)
     before = await everything(ann, bob, group)
-    await town.placement.restart("monolith")
+    await town.placement.restart()
     assert await everything(ann, bob, group) == before
     await look_at_files(bob, sent, tmp_path)
     await still_chatting(ann, bob, group)

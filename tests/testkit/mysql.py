@@ -40,6 +40,13 @@ def mysql_dsn(new_mysql_database: Callable[[], str]) -> str:
     return new_mysql_database()
 
 
+def made_schema(name: str) -> str:
+    """The DSN of a new schema; it goes with the server."""
+    server = _server()
+    _execute(server, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+    return server.set(database=name).render_as_string(hide_password=False)
+
+
 def _server() -> URL:
     dsn = os.environ.get(VARIABLE)
     if not dsn:

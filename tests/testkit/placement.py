@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import shutil
 import signal
@@ -46,6 +47,11 @@ QUICK: dict[str, Any] = {
 """What scenarios change of the shipped configuration: cheap passwords, no throttles, short waits."""
 
 
+def environment() -> dict[str, str]:
+    """A server's: without what the tests know of their engines."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("XINYU_TEST_")}
+
+
 def free_port() -> int:
     """A port of loopback that is free now. Below the ephemeral ones: a client that redials a server which is down must
     not connect to itself, and no outgoing connection may take the port meanwhile."""
@@ -75,12 +81,12 @@ class Node:
         """`roles` empty means all. `config` is a shipped file, `settings` go on top of it."""
         self.name = name
         self.roles = roles
-        self.data_dir = folder / "data"
+        self.data_dir = folder / "data" if not roles else folder / name
         self.log_file = folder / f"{name}.log"
         self._config = config
         self._overlay = folder / f"{name}.yaml"
         addresses = {"node": name, "data_dir": str(self.data_dir), "admin_port": free_port()}
-        ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}}
+        ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}, "rpc": {"port": free_port()}}
         self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
         self._process: subprocess.Popen[bytes] | None = None
         self.addresses: dict[str, Any] = {}
@@ -105,22 +111,35 @@ class Node:
     def start(self) -> float:
         """Start and wait until it is ready; the seconds that took."""
         begin = time.monotonic()
+        self.launch()
+        self.await_ready()
+        return time.monotonic() - begin
+
+    def launch(self) -> None:
+        """Start, without waiting."""
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                self._command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
+
+    def await_ready(self) -> None:
+        """Wait until it takes work."""
+        begin = time.monotonic()
         while not self._is_ready():
-            assert self.running, (
-                f"{self.name} ended with {self._process.poll()} before it was ready:\n{self.log[-3000:]}"
-            )
+            assert self.running, f"{self.name} ended before it was ready:\n{self.log[-3000:]}"
             assert time.monotonic() - begin < READY_SECONDS, f"{self.name} is not ready:\n{self.log[-3000:]}"
             time.sleep(0.02)
-        return time.monotonic() - begin
 
     def start_twin(self) -> tuple[int, str]:
         """Try to start a second process on the same configuration: its exit code and what it said."""
         done = subprocess.run(
-            self._command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=READY_SECONDS, check=False
+            self._command,
+            cwd=ROOT,
+            env=environment(),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=READY_SECONDS,
+            check=False,
         )
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
@@ -184,9 +203,11 @@ class Node:
 class Placement:
     """A deployment: its nodes, and the addresses that clients know."""
 
-    def __init__(self, nodes: Iterable[Node], folder: Path) -> None:
+    def __init__(self, nodes: Iterable[Node], folder: Path, admin_secret: str = "") -> None:
+        """Without an `admin_secret` the process makes its own and gives verification codes in its answers."""
         self.nodes = {node.name: node for node in nodes}
         self.folder = folder
+        self._admin_secret = admin_secret
         self.forgiven: list[str] = []
         """Complaints in logs that hold one of these texts are what a story meant to bring about."""
 
@@ -210,6 +231,19 @@ class Placement:
     @property
     def admin_urls(self) -> dict[str, str]:
         return {name: str(node.addresses["admin"]) for name, node in self.nodes.items()}
+
+    @property
+    def admin_secret(self) -> str:
+        """What the admin ports want to be shown."""
+        if self._admin_secret:
+            return self._admin_secret
+        [folder, *_] = self.data_dirs.values()
+        return (folder / "secrets" / "admin_secret").read_text().strip()
+
+    @property
+    def tells_codes(self) -> bool:
+        """Whether verification codes come back in answers; in a cluster they never do."""
+        return not self._admin_secret
 
     @property
     def data_dirs(self) -> dict[str, Path]:
@@ -245,14 +279,19 @@ class Placement:
         """Start what is not running of a node or role; the seconds until the last was ready."""
         return max([await asyncio.to_thread(node.start) for node in self.hosts(name) if not node.running], default=0.0)
 
-    async def restart(self, name: str) -> None:
-        await self.stop(name)
-        await self.start(name)
+    async def restart(self, *names: str) -> None:
+        """Stop and start nodes or roles; without names everything."""
+        for name in names or self.nodes:
+            await self.stop(name)
+        for name in names or self.nodes:
+            await self.start(name)
 
     def up(self) -> None:
-        """Start all nodes, in order."""
+        """Start all nodes, at once."""
         for node in self.nodes.values():
-            node.start()
+            node.launch()
+        for node in self.nodes.values():
+            node.await_ready()
 
     def down(self) -> None:
         """Stop what runs; all exit codes must be 0 and no log may tell of a defect. Removes the data then."""

@@ -18,6 +18,8 @@ class RunningNode(msgspec.Struct, frozen=True):
     admin: str = ""
     http: str = ""
     ws: str = ""
+    rpc: str = ""
+    """host:port, for other processes of the cluster."""
 
 
 def make_data_folder(folder: Path) -> None:

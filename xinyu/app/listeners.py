@@ -126,21 +126,7 @@ class HttpListener:
 
     def bind(self) -> None:
         """Take the port. Raises ConfigError when it is in use or not ours to take."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio turns Nagle off by it
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((self._host, self._port))
-            listener.listen(BACKLOG)  # from here on the port is ours alone
-        except OSError as error:
-            listener.close()
-            reason = error.strerror or str(error)
-            raise ConfigError(
-                f"{self._setting}: cannot listen on {self._host}:{self._port} ({reason}); "
-                f"stop what uses it or choose another port (0 picks a free one)"
-            ) from error
-        listener.setblocking(False)
-        self._socket = listener
+        self._socket = bound_socket(self._setting, self._host, self._port)
 
     async def start(self) -> None:
         """Accept connections from now on."""
@@ -163,6 +149,25 @@ class HttpListener:
                 self._task.cancel()
         if self._socket is not None:
             self._socket.close()
+
+
+def bound_socket(setting: str, host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ConfigError, naming `setting`, when the port is in use or not ours to take."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # asyncio turns Nagle off by it
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(BACKLOG)  # from here on the port is ours alone
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise ConfigError(
+            f"{setting}: cannot listen on {host}:{port} ({reason}); stop what uses it or choose another port "
+            "(0 picks a free one)"
+        ) from error
+    listener.setblocking(False)
+    return listener
 
 
 def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:

@@ -103,3 +103,6 @@ ROLES: dict[str, RoleSpec] = {
         domain="media",
     ),
 }
+
+ROLE_OF: dict[type[Port], str] = {port: role for role, spec in ROLES.items() for port in spec.ports}
+"""Who serves a port."""

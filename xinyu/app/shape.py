@@ -9,10 +9,13 @@ from zoneinfo import ZoneInfo
 
 import xinyu
 from xinyu.app.containers.needs import ports_asked_by
-from xinyu.app.roles import ROLES
+from xinyu.app.roles import ROLE_OF, ROLES
 from xinyu.app.settings import ConfigError, Settings
 from xinyu.kernel.port import Port
 from xinyu.storage.migrations import History
+
+SHORTEST_SECRET = 32
+EVERYWHERE = ("0.0.0.0", "::")
 
 
 def roles_of(settings: Settings) -> tuple[str, ...]:
@@ -43,15 +46,10 @@ def needs_of(role: str) -> set[type[Port]]:
 def check_shape(settings: Settings) -> None:
     """Refuse what cannot work, naming the setting. Raises ConfigError."""
     roles = roles_of(settings)
-    served = {port for role in roles for port in ROLES[role].ports}
-    for role in roles:
-        missing = needs_of(role) - served
-        if missing:
-            names = ", ".join(sorted(port.__name__ for port in missing))
-            raise ConfigError(
-                f"roles: {role} needs {names}, served by {_servers(missing)}, which this process does not host; "
-                "processes cannot find each other yet, so name those roles too (or none for all)"
-            )
+    if settings.clustered:
+        _check_cluster(settings, roles)
+    else:
+        _check_alone(roles)
     if settings.user.codes_in_response and not settings.embedded:
         raise ConfigError("user.codes_in_response: lets anybody in; it is for `embedded: true` alone")
     if settings.user.smtp_host and not settings.user.smtp_from:
@@ -64,6 +62,41 @@ def check_shape(settings: Settings) -> None:
         re.compile(settings.gateway.cors_origin_regex)
     except re.error as error:
         raise ConfigError(f"gateway.cors_origin_regex: no regular expression: {error}") from error
+
+
+def _check_alone(roles: tuple[str, ...]) -> None:
+    served = {port for role in roles for port in ROLES[role].ports}
+    for role in roles:
+        missing = needs_of(role) - served
+        if missing:
+            names = ", ".join(sorted(port.__name__ for port in missing))
+            raise ConfigError(
+                f"roles: {role} needs {names}, served by {_servers(missing)}, which this process does not host, and "
+                "discovery.registry: memory finds no other; host those too (no roles: all), or name a registry"
+            )
+
+
+def _check_cluster(settings: Settings, roles: tuple[str, ...]) -> None:
+    """What several processes cannot share, and what they must."""
+    discovery, rpc = settings.discovery, settings.rpc
+    if settings.embedded:
+        raise ConfigError("embedded: is for one process with everything inside, not with discovery.registry")
+    if len(rpc.secret) < SHORTEST_SECRET:
+        raise ConfigError(f"rpc.secret: must be set to at least {SHORTEST_SECRET} characters, the same in all nodes")
+    if rpc.host in EVERYWHERE and discovery.advertise_host in ("", *EVERYWHERE):
+        raise ConfigError(f"discovery.advertise_host: must be set where rpc.host is {rpc.host}, for others to call")
+    if settings.presence.store == "memory":
+        raise ConfigError("presence.store: memory is one process's own; a cluster needs redis")
+    for role in roles:
+        dsn = settings.storage.dsn_by_role.get(role, settings.storage.dsn)
+        if ROLES[role].domain and dsn.startswith("sqlite"):
+            raise ConfigError(f"storage.dsn: {role} would keep its data in an SQLite file; a cluster needs MySQL")
+    if {"media", "gateway_http"} & set(roles) and "{data_dir}" in settings.media.blob_dir:
+        raise ConfigError("media.blob_dir: several nodes read and write there; name a folder that all of them share")
+    if discovery.registry == "static":
+        called = {ROLE_OF[port] for role in roles for port in needs_of(role)} - set(roles)
+        if missing := sorted(called - discovery.static.keys()):
+            raise ConfigError(f"discovery.static: names no address for {', '.join(missing)}, which this process calls")
 
 
 def _servers(ports: Iterable[type[Port]]) -> str:

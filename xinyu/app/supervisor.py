@@ -11,7 +11,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import uvloop
 
+import xinyu
 from xinyu.app.admin import AdminApplication
+from xinyu.app.cluster.membership import Membership
+from xinyu.app.cluster.node import NodeService
+from xinyu.app.cluster.port import NodeStatus
 from xinyu.app.containers import make_container
 from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
@@ -23,6 +27,7 @@ from xinyu.app.shape import check_shape, histories_of, roles_of
 from xinyu.app.status import Readiness
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError
+from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.migrations import SchemaState, read_state, upgrade
 from xinyu.telemetry.logs import get_logger
 
@@ -44,6 +49,8 @@ class Process:
         self.listeners: dict[str, HttpListener] = {}
         self._runs = Runs(self.container.clock())
         self._folder = DataFolder(settings.data_dir, settings.node, alone=settings.embedded)
+        links = self.container.links()
+        self._membership = Membership(links, self.roles) if links is not None else None
         placement = self.container.placement()
         for role in self.roles:
             for port, name in ROLES[role].ports.items():
@@ -67,19 +74,47 @@ class Process:
                     f"{state.head}; run `xinyu migrate` first"
                 )
             states.append(state)
+        if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
+            try:
+                await redis.ping()
+            except StorageUnavailable as error:
+                raise ConfigError(f"presence.redis_url: Redis cannot be used ({error.message})") from error
         return states
 
     async def close_storage(self) -> None:
         """The end of STORAGE."""
         for database in self.container.databases().all_open():
             await database.stop()
+        if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
+            await redis.close()
         self._folder.release()
 
     async def start(self) -> None:
-        """Up, in phases, until ready. Raises ConfigError, StorageUnavailable; then `stop` cleans up."""
+        """Up, in phases, until ready. Raises ConfigError, StorageUnavailable and what discovery raises; then `stop`
+        cleans up."""
+        member = self._membership
         self._folder.take()  # a second server on it should not hear of ports
+        if member is not None:
+            self.container.address.override(member.bind())
         self._bind_listeners()
         await self.open_storage(migrate=self.settings.embedded)
+        if member is not None:
+            await member.connect()
+        self._start_roles()
+        if member is not None:
+            self.container.metrics().add_source(member.readings)
+            await member.serve(self.container.placement(), NodeService(self._status))
+        for listener in self.listeners.values():
+            await listener.start()
+        if member is not None:
+            await member.register()
+            self.readiness.waits_for = member.links.missing
+        urls = {name: self.url(name) for name in self.listeners} | ({"rpc": member.address} if member else {})
+        self._folder.announce(urls)
+        self.readiness.up = True
+        log.info("ready", roles=",".join(self.roles), **urls)
+
+    def _start_roles(self) -> None:
         metrics = self.container.metrics()
         metrics.add_source(self._runs.readings)
         for role in self.roles:
@@ -90,16 +125,14 @@ class Process:
                 metrics.add_source(getattr(self.container, name)().readings)
             for name in spec.runs:
                 self._runs.start(name, getattr(self.container, name)())
-        for listener in self.listeners.values():
-            await listener.start()
-        self._folder.announce({name: self.url(name) for name in self.listeners})
-        self.readiness.ready = True
-        log.info("ready", roles=",".join(self.roles), **{name: self.url(name) for name in self.listeners})
 
     async def stop(self, hurry: asyncio.Event) -> None:
-        """Down again: not ready → no new connections → sessions sent away → queues empty → runs → stores. Each step
-        has its limit, and `hurry` ends the waits."""
-        self.readiness.ready, self.readiness.draining = False, True
+        """Down again: not ready → no new connections → sessions sent away → calls of others finished → queues empty →
+        runs → withdrawn → stores. Each step has its limit, and `hurry` ends the waits."""
+        self.readiness.up, self.readiness.draining = False, True
+        member = self._membership
+        if member is not None:
+            await self._step("leave", member.leave(), DRAIN_STEP_SECONDS, hurry)
         for name, listener in self.listeners.items():
             if name != "admin":
                 await listener.close_door()
@@ -107,16 +140,37 @@ class Process:
             seconds = self.settings.gateway.drain_seconds
             drain = self.container.socket_housekeeping().drain(seconds)
             await self._step("sessions", drain, seconds + DRAIN_STEP_SECONDS, hurry)
+        await self._drain_roles(hurry)
+        for listener in self.listeners.values():
+            await listener.stop()
+        if member is not None:
+            await self._step("calls", member.drain(DRAIN_STEP_SECONDS), DRAIN_STEP_SECONDS + 1, hurry)
+            await self._drain_roles(hurry)  # what those calls left in queues
+        await self._runs.stop()
+        if member is not None:
+            await self._step("withdraw", member.stop(), DRAIN_STEP_SECONDS, hurry)
+        if "gateway_http" in self.roles or "media" in self.roles:
+            self.container.blobs().close()
+        await self.close_storage()
+
+    async def _drain_roles(self, hurry: asyncio.Event) -> None:
         for role in self.roles:
             for name in ROLES[role].drains:
                 drained = getattr(self.container, name)().drained()
                 await self._step(name, drained, DRAIN_STEP_SECONDS, hurry)
-        for listener in self.listeners.values():
-            await listener.stop()
-        await self._runs.stop()
-        if "gateway_http" in self.roles or "media" in self.roles:
-            self.container.blobs().close()
-        await self.close_storage()
+
+    def _status(self) -> NodeStatus:
+        member = self._membership
+        return NodeStatus(
+            node=self.settings.node,
+            roles=list(self.roles),
+            version=xinyu.__version__,
+            ready=self.readiness.ready,
+            sessions=len(self.container.hub()) if "gateway_ws" in self.roles else 0,
+            serving=member.serving if member is not None else 0,
+            calling=member.links.client.calling if member is not None else 0,
+            failing_runs=sorted(self._runs.failing),
+        )
 
     def url(self, listener: str) -> str:
         """The address of a listener."""

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import new_hex_id
 from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
-from xinyu.message.store import Appended, OutboxCounts, OutboxStore
+from xinyu.message.store import Appended
+from xinyu.message.store_outbox import OutboxCounts, OutboxStore
+from xinyu.presence.port import PresencePort
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
 CLAIM_ROWS = 500
 REMOVE_ROWS = 2000
+REGISTRATION_SECONDS = 2.5
+"""Gateways look every second whether presence lost its memory, and register their sessions in one batch."""
+MARGIN_MS = 5000
 
 
 class OutboxRun:
     """Sweeps the outbox. At its start everything undelivered is adopted at once; later only what is stale
     (younger rows are on their way from memory; two deliveries of one show once)."""
 
-    def __init__(self, store: OutboxStore, pusher: Pusher, clock: Clock, settings: MessageSettings) -> None:
+    def __init__(
+        self, store: OutboxStore, pusher: Pusher, presence: PresencePort, clock: Clock, settings: MessageSettings
+    ) -> None:
         self._store = store
+        self._presence = presence
+        self._incarnation = ""
+        self._same_ms = 0
         self._pusher = pusher
         self._clock = clock
         self._settings = settings
@@ -33,6 +44,7 @@ class OutboxRun:
         """Work for ever."""
         while True:
             lease_ms = int(self._settings.outbox_lease_seconds * 1000)
+            await self._replay_what_presence_lost()
             now_ms = self._clock.now_ms()
             stale_ms = int(self._settings.outbox_stale_seconds * 1000)
             before_ms = now_ms - stale_ms if self._adopted_all else now_ms + 1
@@ -44,6 +56,20 @@ class OutboxRun:
                 pass
             await self._count()
             await self._clock.sleep(self._settings.outbox_sweep_seconds)
+
+    async def _replay_what_presence_lost(self) -> None:
+        """When presence came back without its memory, entries found no sessions for a while and count as delivered:
+        they are delivered again, once the gateways have had their time to register (G4)."""
+        now_ms = self._clock.now_ms()
+        try:
+            found = await self._presence.incarnation()
+        except XinyuError:
+            return  # away: nothing counts as delivered meanwhile
+        if self._incarnation not in ("", found):
+            await self._clock.sleep(REGISTRATION_SECONDS)
+            count = await self._store.reopen(self._same_ms - MARGIN_MS)
+            log.warning("presence lost its memory; delivering again", count=count)
+        self._incarnation, self._same_ms = found, now_ms
 
     def readings(self) -> list[Reading]:
         """For metrics."""

@@ -11,7 +11,8 @@ from xinyu.delivery.port import CompletionPort, DeliveryPort
 from xinyu.delivery.types import Completion, Push
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
-from xinyu.message.store import Appended, OutboxKey, OutboxStore
+from xinyu.message.store import Appended, OutboxKey
+from xinyu.message.store_outbox import OutboxStore
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
 

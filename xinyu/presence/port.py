@@ -37,3 +37,8 @@ class PresencePort(Port):
     @rpc(216, idempotent=True)
     async def drop_node(self, node: NodeId, epoch: int) -> None:
         """Remove every session of a node up to and including `epoch` (it left, or was reborn)."""
+
+    @rpc(217, idempotent=True)
+    async def incarnation(self) -> str:
+        """Which memory the sessions are kept in. Another answer than before says that it was lost in between: whoever
+        holds sessions registers them again at once, whoever delivered meanwhile delivers again (G4)."""

@@ -45,3 +45,6 @@ class PresenceService(PresencePort):
 
     async def drop_node(self, node: NodeId, epoch: int) -> None:
         await self._store.remove_node(node, epoch)
+
+    async def incarnation(self) -> str:
+        return await self._store.incarnation()

@@ -35,3 +35,7 @@ class PresenceStore(abc.ABC):
     @abc.abstractmethod
     async def count_users(self) -> int:
         """Users with an entry (an estimate where counting is dear)."""
+
+    @abc.abstractmethod
+    async def incarnation(self) -> str:
+        """A name for this memory: another one once it has lost what was put."""

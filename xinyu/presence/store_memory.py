@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xinyu.kernel.ids import NodeId, SessionId, UserId
+from xinyu.kernel.ids import NodeId, SessionId, UserId, new_hex_id
 from xinyu.presence.store import PresenceStore
 from xinyu.presence.types import NodeRef, PresenceEntry
 
@@ -16,6 +16,7 @@ class MemoryPresenceStore(PresenceStore):
         self._by_user: dict[UserId, dict[SessionId, tuple[PresenceEntry, int]]] = {}
         self._user_of: dict[SessionId, UserId] = {}
         self._epochs: dict[NodeId, int] = {}
+        self._incarnation = new_hex_id()
 
     async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
         for entry in entries:
@@ -65,6 +66,9 @@ class MemoryPresenceStore(PresenceStore):
 
     async def count_users(self) -> int:
         return len(self._by_user)
+
+    async def incarnation(self) -> str:
+        return self._incarnation
 
 
 def _same_life(a: NodeRef, b: NodeRef) -> bool:

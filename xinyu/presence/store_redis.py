@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
+from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId, new_hex_id
 from xinyu.presence.store import PresenceStore
 from xinyu.presence.types import NodeRef, PresenceEntry
 from xinyu.storage.errors import StorageUnavailable
@@ -211,6 +211,11 @@ class RedisPresenceStore(PresenceStore):
             return 0
         (count,) = await self._redis.run([call("PFCOUNT", self._counted(int(now)), self._counted(int(now) - 1))])
         return int(count)
+
+    async def incarnation(self) -> str:
+        key = f"{self._prefix}incarnation"
+        _, name = await self._redis.run([call("SET", key, new_hex_id(), "NX"), call("GET", key)])
+        return str(name)
 
     async def _learn(self, nodes: set[NodeId], lives: dict[NodeId, _Life]) -> None:
         """Ask for nodes not met before, and remember them for the next lookup (some, should there be very many)."""

@@ -181,6 +181,11 @@ class RpcClient:
         pool = self._pools.get(address)
         return 0 if pool is None else pool.in_flight
 
+    @property
+    def calling(self) -> int:
+        """Calls that wait for an answer, from anywhere."""
+        return sum(pool.in_flight for pool in self._pools.values())
+
     def resting(self, address: str) -> bool:
         """Whether a call to `address` would be refused now without being sent: its breaker is open, or a connection
         was just tried in vain."""
@@ -231,7 +236,7 @@ class RpcClient:
             ("xinyu_rpc_client_connect_failures_total", "Connections not made.", counts.connect_failures),
             ("xinyu_rpc_client_breaks_total", "Rests given to targets that only failed.", counts.breaks),
             ("xinyu_rpc_client_connections", "Connections to other processes.", connections),
-            ("xinyu_rpc_client_in_flight", "Calls that wait for an answer.", sum(pool.in_flight for pool in pools)),
+            ("xinyu_rpc_client_in_flight", "Calls that wait for an answer.", self.calling),
             ("xinyu_rpc_client_resting", "Addresses that get no calls now.", sum(pool.resting(now) for pool in pools)),
         ]
 

@@ -15,7 +15,7 @@ import structlog
 
 from xinyu.telemetry.trace import current_trace_id
 
-NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart")
+NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart", "kazoo")
 """Libraries whose lines below WARNING are not for us; uvicorn would log a WebSocket's path with its query, and so the
 token, at INFO."""
 Logger = structlog.stdlib.BoundLogger

@@ -75,7 +75,13 @@ class Metrics:
         self._registry.register(_Readings(self._sources))
         self.calls = Timings(
             "xinyu_rpc_call_seconds",
-            "Calls through stubs by port method and outcome (an error code, or ok).",
+            "Calls inside this process by port method and outcome (an error code, or ok).",
+            ("method", "outcome"),
+            (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+        )
+        self.remote_calls = Timings(
+            "xinyu_rpc_remote_call_seconds",
+            "Calls to other processes by port method and outcome (an error code, or ok): the hops of a message.",
             ("method", "outcome"),
             (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
         )
@@ -86,6 +92,7 @@ class Metrics:
             (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
         )
         self._registry.register(self.calls)
+        self._registry.register(self.remote_calls)
         self._registry.register(self.requests)
 
     def add_source(self, source: Callable[[], Iterable[Reading]]) -> None:

@@ -23,6 +23,7 @@ from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Appended
 from xinyu.message.types import Entry
+from xinyu.presence.port import PresencePort
 from xinyu.storage.errors import StorageUnavailable
 
 SETTINGS = MessageSettings(outbox_attempts=3)
@@ -36,13 +37,18 @@ class Process:
         self.dispatched: list[Push] = []
         self.refusing = False
         self.pusher = Pusher(port_of(DeliveryPort, dispatch=self._dispatch), stores.outbox, clock, limit)
-        self.outbox = OutboxRun(stores.outbox, self.pusher, clock, SETTINGS)
+        self.incarnation = "first"
+        presence = port_of(PresencePort, incarnation=self._incarnation)
+        self.outbox = OutboxRun(stores.outbox, self.pusher, presence, clock, SETTINGS)
         self._runs: list[asyncio.Task[None]] = []
 
     async def _dispatch(self, pushes: list[Push]) -> None:
         if self.refusing:
             raise Overloaded()
         self.dispatched += pushes
+
+    async def _incarnation(self) -> str:
+        return self.incarnation
 
     def start(self) -> None:
         self._runs = [asyncio.create_task(self.pusher.run()), asyncio.create_task(self.outbox.run())]

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from xinyu.app.cluster.links import Links
+from xinyu.app.roles import ROLE_OF
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.port import Port
-from xinyu.rpc.stub import make_stub
+from xinyu.rpc.stub import Transport, make_stub
 from xinyu.rpc.transport_local import LocalTransport
 from xinyu.telemetry.metrics import Metrics
 
@@ -20,8 +22,10 @@ PortT = TypeVar("PortT", bound=Port)
 class Placement:
     """The ports of one process."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, links: Links | None) -> None:
+        """Without `links` there are no other processes."""
         self._metrics = metrics
+        self._links = links
         self._factories: dict[type[Port], Callable[[], Port]] = {}
         self._served: dict[type[Port], Port] = {}
         self._stubs: dict[type[Port], Port] = {}
@@ -45,11 +49,14 @@ class Placement:
         return service
 
     def stub(self, port: type[PortT]) -> PortT:
-        """What callers hold."""
+        """What callers hold. A port that is served here is called here, whoever else serves it."""
         stub = self._stubs.get(port)
         if stub is None:
-            stub = self._stubs[port] = make_stub(
-                port, LocalTransport(lambda: self.service(port), self._metrics.calls.observe)
-            )
+            stub = self._stubs[port] = make_stub(port, self._transport(port))
         assert isinstance(stub, port)
         return stub
+
+    def _transport(self, port: type[Port]) -> Transport:
+        if self._links is None or port in self._factories:
+            return LocalTransport(lambda: self.service(port), self._metrics.calls.observe)
+        return self._links.transport(ROLE_OF[port])

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from dependency_injector import containers, providers
 
+from xinyu.app.cluster.links import Links
 from xinyu.app.cluster.placement import Placement
 from xinyu.app.databases import Databases
 from xinyu.app.settings import Settings
@@ -23,8 +24,12 @@ def _database(databases: Databases, role: str) -> Database:
     return databases.of_role(role)
 
 
-def _node_ref(settings: Settings, epoch: int) -> NodeRef:
-    return NodeRef(NodeId(settings.node), epoch)
+def _node_ref(settings: Settings, epoch: int, address: str) -> NodeRef:
+    return NodeRef(NodeId(settings.node), epoch, address)
+
+
+def _links(settings: Settings, epoch: int, metrics: Metrics) -> Links | None:
+    return Links(settings, epoch, metrics) if settings.clustered else None
 
 
 def _stub(placement: Placement, port: type[PortT]) -> PortT:
@@ -32,15 +37,17 @@ def _stub(placement: Placement, port: type[PortT]) -> PortT:
 
 
 class Infrastructure(containers.DeclarativeContainer):
-    """`settings` and `epoch` are given by the supervisor."""
+    """`settings` and `epoch` are given by the supervisor, and `address` once the RPC listener has its port."""
 
     settings: providers.Dependency[Settings] = providers.Dependency(instance_of=Settings)
     epoch: providers.Dependency[int] = providers.Dependency(instance_of=int)
+    address: providers.Provider[str] = providers.Object("")
     clock = providers.Singleton(SystemClock)
     metrics = providers.Singleton(Metrics)
-    placement = providers.Singleton(Placement, metrics)
+    links: providers.Provider[Links | None] = providers.Singleton(_links, settings, epoch, metrics)
+    placement = providers.Singleton(Placement, metrics, links)
     databases = providers.Singleton(Databases, settings)
-    node_ref = providers.Singleton(_node_ref, settings, epoch)
+    node_ref = providers.Singleton(_node_ref, settings, epoch, address)
 
 
 def stub(port: type[PortT]) -> providers.Provider[PortT]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dependency_injector import providers
 
+from xinyu.app.cluster.deliverers import NodeDeliverers
+from xinyu.app.cluster.links import Links
+from xinyu.app.cluster.placement import Placement
 from xinyu.app.containers.infrastructure import Infrastructure, database_of, stub
 from xinyu.app.settings import Settings
 from xinyu.delivery.fanout import DeliveryService
-from xinyu.delivery.nodes import LocalDeliverers
+from xinyu.delivery.nodes import Deliverers, LocalDeliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
 from xinyu.media.port import MediaPort
 from xinyu.message.addressing import Conversations
@@ -27,7 +30,12 @@ from xinyu.message.store_sql.log import LogStoreSql
 from xinyu.message.store_sql.outbox import OutboxStoreSql
 from xinyu.presence.port import PresencePort
 from xinyu.presence.service import PresenceService
+from xinyu.presence.settings import PresenceSettings
+from xinyu.presence.store import PresenceStore
 from xinyu.presence.store_memory import MemoryPresenceStore
+from xinyu.presence.store_redis import RedisPresenceStore
+from xinyu.presence.types import NodeRef
+from xinyu.storage.redis import RedisDatabase
 from xinyu.storage.sql import Database
 
 
@@ -41,10 +49,29 @@ def _keeps_outbox(settings: Settings) -> bool:
     return settings.presence.store != "memory"
 
 
+def _redis(settings: PresenceSettings) -> RedisDatabase | None:
+    if settings.store == "memory":
+        return None
+    return RedisDatabase(settings.redis_url, settings.redis_pool_size, settings.redis_timeout_seconds)
+
+
+def _presence_store(settings: PresenceSettings, redis: RedisDatabase | None) -> PresenceStore:
+    if redis is None:
+        return MemoryPresenceStore()
+    return RedisPresenceStore(redis, settings.lease_seconds, settings.redis_prefix)
+
+
+def _deliverers(here: NodeRef, deliverer: DelivererPort, placement: Placement, links: Links | None) -> Deliverers:
+    if links is None:
+        return LocalDeliverers(here, deliverer)
+    return NodeDeliverers(here, deliverer if DelivererPort in placement.local_ports() else None, links)
+
+
 class PresenceContainer(Infrastructure):
     """Who is connected where."""
 
-    presence_store = providers.Singleton(MemoryPresenceStore)
+    presence_redis = providers.Singleton(_redis, Infrastructure.settings.provided.presence)
+    presence_store = providers.Singleton(_presence_store, Infrastructure.settings.provided.presence, presence_redis)
     presence_service = providers.Singleton(
         PresenceService,
         presence_store,
@@ -56,7 +83,13 @@ class PresenceContainer(Infrastructure):
 class DeliveryContainer(PresenceContainer):
     """The fan-out."""
 
-    deliverers = providers.Singleton(LocalDeliverers, Infrastructure.node_ref, stub(DelivererPort))
+    deliverers = providers.Singleton(
+        _deliverers,
+        Infrastructure.node_ref,
+        stub(DelivererPort),
+        Infrastructure.placement,
+        Infrastructure.links,
+    )
     delivery_service = providers.Singleton(
         DeliveryService,
         stub(PresencePort),
@@ -107,4 +140,4 @@ class MessageContainer(DeliveryContainer):
     )
     device_service = providers.Singleton(DeviceService, device_store, _clock)
     effect_service = providers.Singleton(EffectService, effect_store, pusher, _clock)
-    outbox_run = providers.Singleton(OutboxRun, outbox_store, pusher, _clock, _mine)
+    outbox_run = providers.Singleton(OutboxRun, outbox_store, pusher, stub(PresencePort), _clock, _mine)

@@ -24,6 +24,7 @@ TRIES_BEFORE_CLOSE = 10
 SWEEP_OVERLAP_MS = 5000
 IDLE_CHECK_SECONDS = 5.0
 RETRANSMIT_CHECK_SECONDS = 1.0
+PRESENCE_CHECK_SECONDS = 1.0
 
 
 class Housekeeping:
@@ -47,12 +48,14 @@ class Housekeeping:
         self._here = here
         self._renew_seconds = renew_seconds
         self._swept_to_ms = 0
+        self._incarnation = ""
 
     async def run(self) -> None:
         """Work for ever."""
         settings = self._settings
         async with asyncio.TaskGroup() as group:
             group.create_task(self._every(self._renew_seconds, self.renew_presence))
+            group.create_task(self._every(PRESENCE_CHECK_SECONDS, self.notice_lost_presence))
             group.create_task(self._every(settings.cursor_flush_seconds, self.store_cursors))
             group.create_task(self._every(settings.revocation_sweep_seconds, self.close_ended_logins))
             group.create_task(self._every(RETRANSMIT_CHECK_SECONDS, self.repeat_pushes))
@@ -63,6 +66,17 @@ class Housekeeping:
         entries = [c.session.presence for c in self._hub if c.session.state is not State.CLOSED]
         if entries:
             await self._ports.presence.renew(self._here, entries)
+
+    async def notice_lost_presence(self) -> None:
+        """Register all sessions again at once when presence has lost its memory (a Redis that came back empty)."""
+        try:
+            found = await self._ports.presence.incarnation()
+        except XinyuError:
+            return  # the renewal says so
+        if self._incarnation not in ("", found):
+            log.warning("presence lost its memory; registering all sessions again", count=len(self._hub))
+            await self.renew_presence()
+        self._incarnation = found
 
     async def store_cursors(self) -> None:
         """Store what devices acknowledged."""

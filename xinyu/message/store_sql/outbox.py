@@ -8,7 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
 
 from xinyu.kernel.ids import SessionId, UserId
-from xinyu.message.store import OutboxCounts, OutboxKey, OutboxRow, OutboxStore
+from xinyu.message.store import OutboxKey
+from xinyu.message.store_outbox import OutboxCounts, OutboxRow, OutboxStore
 from xinyu.message.store_sql.rows import entry_of, settle
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
 from xinyu.message.types import Kind
@@ -60,6 +61,13 @@ class OutboxStoreSql(OutboxStore):
 
         idle = await self._db.read(lambda connection: not _has_pending(connection, created_before_ms))
         return [] if idle else await self._db.write(work)
+
+    async def reopen(self, done_after_ms: int) -> int:
+        def work(connection: Connection) -> int:
+            undone = sa.update(OUTBOX).where(_O.done_ms >= done_after_ms).values(done_ms=None, lease_until_ms=0)
+            return int(connection.execute(undone).rowcount)
+
+        return await self._db.write(work)
 
     async def remove_done(self, done_before_ms: int, limit: int) -> int:
         def work(connection: Connection) -> int:

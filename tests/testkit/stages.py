@@ -1,0 +1,54 @@
+"""The stages of config/stages as real processes on the private engines, each deployment with a schema, a key prefix
+and a root of its own."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from testkit.engines import address_of
+from testkit.mysql import made_schema
+from testkit.placement import QUICK, ROOT, Node, Placement, environment, merged
+from xinyu.user.sealing import read_or_make_key_pair
+
+STAGES = ("1", "2", "2-joined", "3", "4")
+
+
+def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
+    """The processes of config/stages/<name>.yaml, made quick. Needs the run's engines."""
+    config = ROOT / "config" / "stages" / f"{name}.yaml"
+    processes: dict[str, dict[str, Any]] = yaml.safe_load(config.read_text())["processes"]
+    shared = merged(merged(QUICK, _shared(folder)), settings or {})
+    _migrate(config, folder, shared)
+    nodes = [Node(node, tuple(own["roles"]), folder, config, shared) for node, own in processes.items()]
+    return Placement(nodes, folder, shared["auth"]["admin_secret"])
+
+
+def _shared(folder: Path) -> dict[str, Any]:
+    mark = secrets.token_hex(6)
+    keys = folder / "keys"
+    keys.mkdir(parents=True)
+    read_or_make_key_pair(keys)
+    return {
+        "storage": {"dsn": made_schema(f"xinyu_s_{mark}")},
+        "presence": {"redis_url": address_of("redis"), "redis_prefix": f"{mark}:"},
+        "discovery": {"zookeeper_hosts": address_of("zookeeper"), "root": f"/stage-{mark}", "session_seconds": 4},
+        "auth": {"jwt_secret": secrets.token_hex(20), "admin_secret": secrets.token_hex(20)},
+        "rpc": {"secret": secrets.token_hex(20)},
+        "media": {"blob_dir": str(folder / "media")},
+        "user": {"rsa_private_key_path": str(keys / "rsa_private.pem")},
+    }
+
+
+def _migrate(config: Path, folder: Path, settings: Mapping[str, Any]) -> None:
+    overlay = folder / "migrate.yaml"
+    overlay.write_text(yaml.safe_dump(dict(settings)))
+    command = [sys.executable, "-m", "xinyu", "migrate", "--config", str(config), "--config", str(overlay)]
+    done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
