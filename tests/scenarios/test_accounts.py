@@ -89,7 +89,7 @@ async def test_a_forgotten_password_is_set_by_code_and_ends_all_log_ins(town: To
     ann = await town.person("Ann")
     home = await settle(ann)
     stranger = town.client()
-    code = await stranger.user.send_sms(ann.mobile, "forget_account")
+    code = await town.code(stranger, ann.mobile, "forget_account")
     with pytest.raises(ApiError) as refused:
         await stranger.user.forget(ann.mobile, "a new password 8", "000000" if code != "000000" else "000001")
     assert refused.value.status == 400
@@ -129,9 +129,8 @@ async def test_unknown_numbers_and_wrong_passwords_look_the_same(town: Town) -> 
 
 
 async def test_passwords_may_travel_encrypted(town: Town) -> None:
-    """With the key that the embedded server made; what cannot be decrypted is refused."""
-    [folder, *_] = town.placement.data_dirs.values()
-    pem = (folder / "secrets" / "rsa_private.pem").read_bytes()
+    """With the server's key; what cannot be decrypted is refused."""
+    pem = (town.placement.keys / "rsa_private.pem").read_bytes()
     key = load_pem_private_key(pem, None).public_key()
     public = key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     ann = await town.person("Ann")
@@ -150,7 +149,7 @@ async def test_profile_settings_and_mobile_are_kept(town: Town) -> None:
     profile = await ann.client.user.detail()
     assert (profile.nickname, profile.motto, profile.gender, profile.birthday) == ("Anna", "onwards", 2, "1990-05-01")
     new = f"139{ann.mobile[3:]}"
-    code = await ann.client.user.send_sms(new, "mobile_update")
+    code = await town.code(ann.client, new, "mobile_update")
     await ann.client.user.update_mobile(new, PASSWORD, code)
     ann.mobile = new
     await ann.log_in()

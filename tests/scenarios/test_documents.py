@@ -17,6 +17,7 @@ import pytest
 from testkit.placement import Placement
 
 pytestmark = pytest.mark.scenario
+SHAPES = ("monolith",)
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 SECONDS = 60

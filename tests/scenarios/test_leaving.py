@@ -18,6 +18,11 @@ DRAIN_SECONDS = 1.0
 SETTINGS = {"gateway": {"drain_seconds": DRAIN_SECONDS}}
 
 
+def leaving(town: Town) -> tuple[str, ...]:
+    """Whose end is looked at, one after the other: the process, or the sockets' and the log's in a cluster."""
+    return ("gateway_ws", "message", "presence") if town.placement.is_cluster else ("monolith",)
+
+
 async def test_a_stop_under_load_loses_nothing_and_sends_clients_away(town: Town) -> None:
     ann, bob, cleo = await town.people("Ann", "Bob", "Cleo")
     group = Talk.group(await ann.client.groups.create("Busy", [bob.uid, cleo.uid]))
@@ -37,17 +42,18 @@ async def test_a_stop_under_load_loses_nothing_and_sends_clients_away(town: Town
         for number in (0, 1):
             talkers.create_task(talk(number))
         await eventually(lambda: len(acked) > 50, 20)
-        begin = time.monotonic()
-        await town.placement.stop("monolith")  # asserts exit code 0
-        assert time.monotonic() - begin < DRAIN_SECONDS + 10
-        for phone in phones:
-            await eventually(lambda phone=phone: phone.told(Disconnected))
-            assert phone.told(Disconnected)[0].will_reconnect
-        await eventually(lambda: page.events("server.drain"))
-        assert 0 <= page.events("server.drain")[0]["delay_ms"] <= DRAIN_SECONDS * 1000
-        assert await town.placement.start("monolith") < 10
-        count = len(acked)
-        await eventually(lambda: len(acked) > count + 20, 20)
+        for name in leaving(town):
+            begin = time.monotonic()
+            await town.placement.stop(name)  # asserts exit code 0
+            assert time.monotonic() - begin < DRAIN_SECONDS + 10
+            for phone in phones:
+                await eventually(lambda phone=phone: phone.told(Disconnected))
+                assert phone.told(Disconnected)[0].will_reconnect
+            await eventually(lambda: page.events("server.drain"))
+            assert 0 <= page.events("server.drain")[0]["delay_ms"] <= DRAIN_SECONDS * 1000
+            assert await town.placement.start(name) < 20
+            count = len(acked)
+            await eventually(lambda count=count: len(acked) > count + 20, 20)
         stop.set()
     log = (await phones[2].client.history(group, after=0, limit=200)).messages
     while (page_ := await phones[2].client.history(group, after=log[-1].seq, limit=200)).messages:
@@ -65,9 +71,8 @@ async def test_requests_under_way_are_answered_before_the_end(town: Town) -> Non
     device = await ann.device()
     sends = [asyncio.create_task(device.client.send_text(bob.talk, f"text {n}", timeout=20)) for n in range(100)]
     await asyncio.wait(sends, return_when=asyncio.FIRST_COMPLETED)
-    stopping = asyncio.create_task(town.placement.stop("monolith"))
-    await stopping
-    await town.placement.start("monolith")
+    for name in leaving(town):
+        await town.placement.restart(name)
     seqs = [message.seq for message in await asyncio.gather(*sends)]
     assert len(set(seqs)) == 100
     log = (await device.client.history(bob.talk, after=0, limit=200)).messages
@@ -77,7 +82,7 @@ async def test_requests_under_way_are_answered_before_the_end(town: Town) -> Non
 async def test_a_second_process_on_the_same_data_is_refused(town: Town) -> None:
     """One process per data folder; the first is not disturbed."""
     ann, bob = await town.people("Ann", "Bob")
-    node = town.placement.nodes["monolith"]
+    [node, *_] = town.placement.nodes.values()
     code, told = await asyncio.to_thread(node.start_twin)
     assert code != 0 and "Traceback" not in told
     assert len([line for line in told.splitlines() if line.strip()]) == 1, told

@@ -203,11 +203,13 @@ class Node:
 class Placement:
     """A deployment: its nodes, and the addresses that clients know."""
 
-    def __init__(self, nodes: Iterable[Node], folder: Path, admin_secret: str = "") -> None:
+    def __init__(self, nodes: Iterable[Node], folder: Path, admin_secret: str = "", keys: Path | None = None) -> None:
         """Without an `admin_secret` the process makes its own and gives verification codes in its answers."""
         self.nodes = {node.name: node for node in nodes}
         self.folder = folder
         self._admin_secret = admin_secret
+        self.keys = keys or next(iter(self.nodes.values())).data_dir / "secrets"
+        """The folder of the RSA key pair."""
         self.forgiven: list[str] = []
         """Complaints in logs that hold one of these texts are what a story meant to bring about."""
 
@@ -239,6 +241,11 @@ class Placement:
             return self._admin_secret
         [folder, *_] = self.data_dirs.values()
         return (folder / "secrets" / "admin_secret").read_text().strip()
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether several processes share the roles."""
+        return len(self.nodes) > 1
 
     @property
     def tells_codes(self) -> bool:
@@ -275,16 +282,21 @@ class Placement:
             code = await asyncio.to_thread(node.wait_stopped)
             assert code == 0, f"{node.name} ended with {code}:\n{node.log[-3000:]}"
 
-    async def start(self, name: str) -> float:
-        """Start what is not running of a node or role; the seconds until the last was ready."""
-        return max([await asyncio.to_thread(node.start) for node in self.hosts(name) if not node.running], default=0.0)
+    async def start(self, *names: str) -> float:
+        """Start what is not running of these nodes or roles; the seconds until the last was ready."""
+        nodes = [node for name in names for node in self.hosts(name) if not node.running]
+        begin = time.monotonic()
+        for node in nodes:
+            node.launch()
+        for node in nodes:
+            await asyncio.to_thread(node.await_ready)
+        return time.monotonic() - begin
 
     async def restart(self, *names: str) -> None:
         """Stop and start nodes or roles; without names everything."""
         for name in names or self.nodes:
             await self.stop(name)
-        for name in names or self.nodes:
-            await self.start(name)
+        await self.start(*(names or self.nodes))
 
     def up(self) -> None:
         """Start all nodes, at once."""

@@ -27,7 +27,7 @@ def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) ->
     shared = merged(merged(QUICK, _shared(folder)), settings or {})
     _migrate(config, folder, shared)
     nodes = [Node(node, tuple(own["roles"]), folder, config, shared) for node, own in processes.items()]
-    return Placement(nodes, folder, shared["auth"]["admin_secret"])
+    return Placement(nodes, folder, shared["auth"]["admin_secret"], folder / "keys")
 
 
 def _shared(folder: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def _shared(folder: Path) -> dict[str, Any]:
 
 def _migrate(config: Path, folder: Path, settings: Mapping[str, Any]) -> None:
     overlay = folder / "migrate.yaml"
-    overlay.write_text(yaml.safe_dump(dict(settings)))
+    overlay.write_text(yaml.safe_dump({**settings, "data_dir": str(folder / "migrate")}))
     command = [sys.executable, "-m", "xinyu", "migrate", "--config", str(config), "--config", str(overlay)]
     done = subprocess.run(command, cwd=ROOT, env=environment(), capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr.decode(errors="replace")

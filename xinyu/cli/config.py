@@ -20,15 +20,20 @@ key_commands = typer.Typer(help="Keys of the server.")
 
 @commands.command()
 def check(config: ConfigOption = None, node: NodeOption = None) -> None:
-    """Find mistakes without starting: values, roles, secrets, keys, ports, storage and its schemas."""
+    """Find mistakes without starting: values, roles, secrets, keys, ports, engines and schemas. Of a configuration that
+    names the processes of a cluster, all of them unless --node names one."""
     settings = settings_of(config, node)
     configure_logs("error", "console", "xinyu", settings.node)
-    findings = asyncio.run(checked(settings))
-    for finding in findings:
-        colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
-        out.print(f"[{colour}]{finding.level:8}[/]", end="")
-        out.print(" ".join(finding.text.split()), markup=False)
-    errors = sum(finding.level == "error" for finding in findings)
+    names = [settings.node] if settings.node in settings.processes else list(settings.processes) or [settings.node]
+    errors = 0
+    for name in names:
+        if len(names) > 1:
+            out.print(f"{name}:", markup=False)
+        for finding in asyncio.run(checked(settings_of(config, name))):
+            colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
+            out.print(f"[{colour}]{finding.level:8}[/]", end="")
+            out.print(" ".join(finding.text.split()), markup=False)
+            errors += finding.level == "error"
     files = ", ".join(map(str, config_files(config))) or "the environment alone"
     if errors:
         raise ConfigError(f"{files}: this configuration cannot work, see the {errors} error(s) above")

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from xinyu.app.cluster.links import make_registry
 from xinyu.app.databases import Databases
+from xinyu.app.roles import ROLES
 from xinyu.app.secrets import password_key, private_key_path, with_secrets
 from xinyu.app.settings import ConfigError, Settings, stray_variables
 from xinyu.app.shape import check_shape, histories_of, roles_of
@@ -16,6 +18,7 @@ from xinyu.cli.options import OWN_VARIABLES
 from xinyu.cli.server import running_node
 from xinyu.kernel.errors import XinyuError
 from xinyu.storage.migrations import History, SchemaState, read_state
+from xinyu.storage.redis import RedisDatabase
 from xinyu.storage.sql import Database
 from xinyu.storage.sql_sqlite import SqliteDatabase
 
@@ -37,7 +40,35 @@ async def checked(settings: Settings) -> list[Finding]:
     findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_folders(settings, roles)]
     findings += [*_secrets(settings, roles), *_ports(settings, roles)]
     findings += await _storage(settings, roles)
+    if "presence" in roles and settings.presence.store == "redis":
+        findings.append(await _redis(settings))
+    if settings.clustered:
+        findings.append(await _registry(settings))
     return findings
+
+
+async def _redis(settings: Settings) -> Finding:
+    presence = settings.presence
+    redis = RedisDatabase(presence.redis_url, 1, presence.redis_timeout_seconds)
+    try:
+        await redis.ping()
+    except XinyuError as error:
+        return Finding("error", f"presence.redis_url: Redis cannot be used ({error.message})")
+    finally:
+        await redis.close()
+    return Finding("ok", "presence.redis_url: Redis answers")
+
+
+async def _registry(settings: Settings) -> Finding:
+    registry = make_registry(settings)
+    try:
+        await registry.start()
+        found = {instance.node for role in ROLES for instance in await registry.list_instances(role)}
+    except XinyuError as error:
+        return Finding("error", f"discovery: {error.message}")
+    finally:
+        await registry.close()
+    return Finding("ok", f"discovery.registry: {settings.discovery.registry} shows {len(found)} process(es)")
 
 
 def _variables() -> Iterator[Finding]:
@@ -93,6 +124,8 @@ def _ports(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
         return
     gateway = settings.gateway
     wanted = [("admin_port", settings.admin_host, settings.admin_port)]
+    if settings.clustered:
+        wanted.append(("rpc.port", settings.rpc.host, settings.rpc.port))
     if "gateway_http" in roles:
         wanted.append(("gateway.http_port", gateway.http_host, gateway.http_port))
     if "gateway_ws" in roles and (gateway.ws_port != gateway.http_port or not gateway.ws_port):

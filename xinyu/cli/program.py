@@ -11,7 +11,7 @@ import typer
 
 import xinyu
 from xinyu.app.settings import ConfigError
-from xinyu.cli import chat, config, demo, overview, run, users
+from xinyu.cli import chat, cluster, config, demo, overview, run, users
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.errors import ApiError, ConnectionLost
 
@@ -21,6 +21,7 @@ program = typer.Typer(
     name="xinyu", help="A distributed instant-messaging server.", add_completion=False, pretty_exceptions_enable=False
 )
 program.command("run")(run.run)
+program.command("cluster")(cluster.cluster)
 program.command("roles")(overview.roles)
 program.command("routes")(overview.routes)
 program.add_typer(config.commands, name="config")

@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 import xinyu
-from xinyu.app.settings import Settings, stray_variables
+from xinyu.app.settings import ConfigError, Settings, stray_variables
 from xinyu.app.supervisor import Process, run_server
 from xinyu.cli.options import OWN_VARIABLES, ConfigOption, NodeOption, command_line, out, settings_of
 from xinyu.cli.server import SOCKET_PATH
@@ -27,6 +27,11 @@ def run(
 ) -> None:
     """Run a server until SIGINT or SIGTERM. A second signal skips the waits of the stop."""
     settings = settings_of(config, node, roles)
+    if settings.processes and settings.node not in settings.processes and not settings.roles:
+        raise ConfigError(
+            f"node: {settings.node} is none of this configuration's processes ({', '.join(settings.processes)}); "
+            "name one with --node, or the roles of a further one with --roles"
+        )
     configure_logs(settings.log.level, settings.log.style, ",".join(settings.roles) or "xinyu", settings.node)
     for name in stray_variables(dict(os.environ), OWN_VARIABLES):
         log.warning("a variable names no setting and has no effect", variable=name)
