@@ -145,10 +145,10 @@ class Person:
         client = self.town.client(await self.log_in(), **options)
         return await self.town.adopt(Device(client)).connect()
 
-    async def page(self, token: str | None = None) -> Page:
-        """One more page, loaded and connected."""
+    async def page(self, token: str | None = None, ws_url: str = "") -> Page:
+        """One more page, loaded and connected, to a certain gateway where that matters."""
         placement = self.town.placement
-        page = Page(placement.http, placement.ws, token or await self.log_in("web"), pace=PACE)
+        page = Page(placement.http, ws_url or placement.ws, token or await self.log_in("web"), pace=PACE)
         self.town.pages.append(page)
         await page.start()
         await eventually(lambda: "connect" in [frame["event"] for frame in page.frames])
@@ -184,7 +184,8 @@ class Town:
         """A client of this placement; closed with the town."""
         options.setdefault("options", Options(tuning=TUNING))
         options.setdefault("cursors", MemoryCursors())
-        client = Client(self.placement.http, token, ws_url=self.placement.ws_urls, **options)
+        options.setdefault("ws_url", self.placement.ws_urls)
+        client = Client(self.placement.http, token, **options)
         self._clients.append(client)
         return client
 

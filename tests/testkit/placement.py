@@ -17,6 +17,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,14 @@ class Node:
         return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
 
     @property
+    def config_arguments(self) -> list[str]:
+        """Its configuration, for any command."""
+        return ["--config", str(self._config), "--config", str(self._overlay)]
+
+    @property
     def _command(self) -> list[str]:
         roles = ["--roles", ",".join(self.roles)] if self.roles else []
-        return [*COMMAND, "--config", str(self._config), "--config", str(self._overlay), *roles]
+        return [*COMMAND, *self.config_arguments, *roles]
 
     def _is_ready(self) -> bool:
         try:
@@ -259,6 +265,25 @@ class Placement:
     @property
     def logs(self) -> dict[str, str]:
         return {name: node.log for name, node in self.nodes.items()}
+
+    def metrics(self) -> list[tuple[str, float]]:
+        """Every series of every node that runs, as it is written, and its value."""
+        found: list[tuple[str, float]] = []
+        for node in self.nodes.values():
+            if node.running:
+                with urllib.request.urlopen(f"{node.addresses['admin']}/metrics", timeout=5) as answer:
+                    lines = answer.read().decode().splitlines()
+                pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+                found += [(series, float(value)) for series, value in pairs]
+        return found
+
+    def remote_calls(self) -> Counter[str]:
+        """Calls from one process to another so far, by method."""
+        found: Counter[str] = Counter()
+        for series, value in self.metrics():
+            if series.startswith("xinyu_rpc_remote_call_seconds_count{"):
+                found[series.split('method="')[1].split('"')[0]] += int(value)
+        return found
 
     def hosts(self, name: str) -> list[Node]:
         """The nodes of this name, or that host this role."""

@@ -18,6 +18,8 @@ from testkit.placement import QUICK, ROOT, Node, Placement, environment, merged
 from xinyu.user.sealing import read_or_make_key_pair
 
 STAGES = ("1", "2", "2-joined", "3", "4")
+CLUSTERS = tuple(f"stage{name}" for name in STAGES)
+"""As scenarios call them."""
 
 
 def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:

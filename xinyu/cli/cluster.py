@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from xinyu.app.cluster.survey import Seen, survey
-from xinyu.cli.options import ConfigOption, out, settings_of
+from xinyu.cli.options import ConfigOption, out, print_table, settings_of
 from xinyu.telemetry.logs import configure_logs
 
 COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow"}
@@ -35,7 +35,7 @@ def cluster(
     table = Table("node", "roles", "state", "address", "version", "since", "sessions", "serving", "calling", box=None)
     for each in seen:
         table.add_row(*_row(each))
-    out.print(table, soft_wrap=False)
+    print_table(table)
     for each in seen:
         if each.trouble:
             out.print(f"{each.instance.node} does not answer: {each.trouble}", markup=False)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from xinyu.app.settings import ConfigError, Settings, load_settings
 
@@ -28,6 +29,7 @@ ConfigOption = Annotated[
 ]
 NodeOption = Annotated[str | None, typer.Option("--node", help="Name of the process; replaces `node`.")]
 
+WIDE = 1000
 out = Console(highlight=False, soft_wrap=True)
 """Results go to stdout; logs and trouble to stderr."""
 
@@ -67,3 +69,8 @@ def command_line(subcommand: str, given: list[Path] | None) -> str:
         program = "xinyu"
     files = [file for file in given or () if file != DEFAULT_CONFIG]
     return " ".join([program, subcommand, *(f"--config {file}" for file in files)])
+
+
+def print_table(table: Table) -> None:
+    """Tables are folded to a terminal's width, but not when they go into a file or pipe."""
+    (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(table, soft_wrap=False)

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from xinyu.app.roles import ROLES
 from xinyu.app.shape import needs_of
-from xinyu.cli.options import out
+from xinyu.cli.options import print_table
 from xinyu.gateway.http.call import RawRoute
 from xinyu.gateway.routes import EVENTS, ROUTES
-
-WIDE = 1000
 
 
 def roles() -> None:
@@ -22,7 +19,7 @@ def roles() -> None:
         doors = {"http": "REST", "ws": "WebSocket"}
         serves = [*(doors[listener] for listener in spec.listeners), *(port.__name__ for port in spec.ports)]
         table.add_row(name, spec.text, ", ".join(serves), ", ".join(sorted(port.__name__ for port in needs_of(name))))
-    _print(table)
+    print_table(table)
 
 
 def routes() -> None:
@@ -33,9 +30,4 @@ def routes() -> None:
         table.add_row(",".join(methods), escape(route.path), "with a token" if route.auth else "anybody")
     for name, event in sorted(EVENTS.items()):
         table.add_row("event", escape(name), "a session" + (", also without id" if event.legacy else ""))
-    _print(table)
-
-
-def _print(table: Table) -> None:
-    """Tables are folded to a terminal's width, but not when they go into a file or pipe."""
-    (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(table, soft_wrap=False)
+    print_table(table)

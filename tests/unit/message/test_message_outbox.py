@@ -217,3 +217,25 @@ async def test_the_age_of_the_oldest_is_measured(world: World) -> None:
     world.clock.jump(1.0)
     assert process.reading("xinyu_outbox_oldest_seconds") >= 1.0
     await process.kill()
+
+
+async def test_what_was_delivered_while_presence_had_lost_its_memory_is_delivered_again(tmp_path: Path) -> None:
+    async with message_database(f"sqlite:///{tmp_path / 'message.db'}") as database:
+        stores = MessageStores(database, keep_outbox=True)  # as with presence in Redis
+        await lose_presence(World(stores, await stores.befriend(ANN, BOB)))
+
+
+async def lose_presence(world: World) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+    (told,) = await world.commit()
+    process.pusher.push([told])
+    await eventually(lambda: process.seqs == [1])
+    await process.pusher.complete([Completion(world.pair, 1)])  # to nobody: presence knew no session
+    await process.later(lambda: process.reading("xinyu_push_unsettled") == 0)
+    seen = len(process.seqs)
+    process.incarnation = "second"
+    await process.later(lambda: len(process.seqs) > seen)
+    assert set(process.seqs) == {1}
+    await process.kill()

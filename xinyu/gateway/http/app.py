@@ -28,6 +28,7 @@ from xinyu.gateway.http.replay import ReplayWindow, request_id_of
 from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import DeadlineExceeded, Unauthenticated, XinyuError
+from xinyu.rpc.deadline import within
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.metrics import Metrics
 from xinyu.telemetry.trace import begin_trace
@@ -93,8 +94,9 @@ class RestApplication:
 
     async def _guarded(self, work: Awaitable[Response], path: str, seconds: float) -> Response:
         try:
-            async with asyncio.timeout(seconds):
-                return await work
+            with within(seconds):
+                async with asyncio.timeout(seconds):
+                    return await work
         except XinyuError as error:
             if error.category.value == "internal":
                 log.exception("request failed; the stack below says where", path=path)

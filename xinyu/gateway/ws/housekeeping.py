@@ -77,6 +77,7 @@ class Housekeeping:
             log.warning("presence lost its memory; registering all sessions again", count=len(self._hub))
             await self.renew_presence()
         self._incarnation = found
+        await self._sessions.register_late()
 
     async def store_cursors(self) -> None:
         """Store what devices acknowledged."""

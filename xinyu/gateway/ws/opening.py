@@ -17,10 +17,14 @@ from xinyu.gateway.ws.order import PushOrder
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.ids import MAX_JSON_INT
 from xinyu.message.types import DeviceCursor, DeviceState
+from xinyu.rpc.deadline import within
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
+REGISTRATION_SECONDS = 1.5
+"""What a client that connects waits for presence at the most."""
 
 
 class Sessions:
@@ -34,17 +38,19 @@ class Sessions:
         self._ports = ports
         self._clock = clock
         self._catch_up_limit = catch_up_limit
+        self._deliverer = deliverer
+        self._unregistered: set[Connection] = set()
         self._catch_up = CatchUp(deliverer, ports, clock)
 
     async def open(self, connection: Connection) -> asyncio.Task[None] | None:
         """Make the session known and say so to the client. Returns what still brings it up to date while its frames
-        are read already, for acks are part of that; to be cancelled with the session. Raises what presence or message
-        raise when they are away."""
+        are read already, for acks are part of that; to be cancelled with the session. While presence is away it
+        opens all the same and is registered later. Raises what message raises when it is away."""
         session = connection.session
         for other in self._hub.of_device(session.user_id, session.device_id):
             await self.store_cursors([other])
         self._hub.add(connection)
-        await self._ports.presence.register(session.presence)
+        await self._register(connection)
         states = await self._ports.devices.open_device(session.user_id, session.device_id, session.sync)
         behind: list[DeviceState] = []
         for state in states:
@@ -67,11 +73,53 @@ class Sessions:
         session.state = State.LIVE
         return None
 
+    async def _register(self, connection: Connection) -> bool:
+        try:
+            with within(REGISTRATION_SECONDS):
+                await self._ports.presence.register(connection.session.presence)
+        except XinyuError as error:
+            if connection not in self._unregistered:
+                log.warning("a session opens while presence is away; it is registered later", error=error.code)
+                self._unregistered.add(connection)
+            return False
+        self._unregistered.discard(connection)
+        return True
+
+    async def register_late(self) -> None:
+        """Make the sessions known that opened while presence was away, and bring them what was committed meanwhile,
+        which was pushed to nobody. Raises what message raises; those go on to be late then."""
+        for connection in list(self._unregistered):
+            if connection.session.state is State.CLOSED:
+                self._unregistered.discard(connection)
+            elif connection.session.state is State.LIVE:
+                if not await self._register(connection):
+                    return
+                self._unregistered.add(connection)
+                await self._bring_heads(connection)
+                self._unregistered.discard(connection)
+
+    async def _bring_heads(self, connection: Connection) -> None:
+        """The newest entry of each conversation that went on: whoever lacks those before it finds out by it."""
+        session = connection.session
+        states = await self._ports.devices.open_device(session.user_id, session.device_id, session.sync)
+        cursors = {
+            str(state.conversation_id): state.last_seq - 1
+            if session.pushed.get(state.conversation_id, 0) < state.last_seq
+            else MAX_JSON_INT
+            for state in states
+        }
+        page = await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=2 * len(cursors))
+        heads = [item.entries[-1] for item in page.items if item.entries]
+        self._deliverer.bring(connection, await self._deliverer.with_names(heads))
+        if not session.sync:
+            await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+
     async def close(self, connection: Connection) -> None:
         """The session has ended. Nothing here may fail its caller: leases and sweeps repair what is left."""
         session = connection.session
         session.state = State.CLOSED
         self._hub.remove(connection)
+        self._unregistered.discard(connection)
         for conversation_id in session.pushed:
             self._order.leave(conversation_id)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from xinyu.gateway.ws.event import Event, EventCall
 from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
 from xinyu.gateway.ws.hub import Connection
 from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, Overloaded, XinyuError
+from xinyu.rpc.deadline import adopt_deadline
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.trace import begin_trace
 
@@ -98,6 +100,7 @@ class Requests:
     async def _answer(self, connection: Connection, frame: ClientFrame, event: Event) -> None:
         session = connection.session
         begin_trace(frame.trace_id)
+        adopt_deadline(time.monotonic() + self._timeout)
         try:
             call: EventCall[Any] = EventCall(
                 payload=_payload(frame, event.payload),

@@ -18,7 +18,6 @@ from xinyu.delivery.types import CloseOrder
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import LoginId
-from xinyu.presence.types import PresenceEntry
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 UNAUTHORIZED = {"error_code": 401, "error_message": "unauthorized"}
@@ -207,26 +206,6 @@ async def test_a_user_domain_that_is_away_is_no_bad_token(tmp_path: Path, monkey
         socket = world.dial(token)
         assert await socket.closed() == CloseCode.UNAVAILABLE
         assert socket.frames == []
-
-
-async def test_presence_that_is_away_while_a_session_opens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with socket_world(tmp_path) as world:
-        ann, bob = await world.friends("ann", "bob")
-        token = await world.token(ann)
-        store = world.process.container.presence_store()
-        real = store.put
-
-        async def away(entries: list[PresenceEntry], expires_ms: int) -> None:
-            raise Unavailable()
-
-        monkeypatch.setattr(store, "put", away)
-        socket = world.dial(token)
-        assert await socket.closed() == CloseCode.UNAVAILABLE
-        assert (len(world.hub), world.hub.of_user(ann)) == (0, [])
-        monkeypatch.setattr(store, "put", real)
-        page = await world.page(token)
-        await world.send(bob, ann, "back")
-        await page.has("back")
 
 
 async def test_a_log_that_is_away_while_a_session_opens_leaves_nothing_behind(

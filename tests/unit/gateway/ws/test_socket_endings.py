@@ -239,3 +239,30 @@ async def test_a_page_that_lost_its_socket_in_the_middle_of_a_write(world: Socke
     await world.quiet()
     await page.leave()
     await (await world.page(token)).has("1")
+
+
+@pytest.mark.parametrize("kind", ["page", "device"])
+async def test_a_session_that_opened_while_presence_was_away_is_caught_up_when_it_is_back(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """G10: accepted, registered later, then brought what was committed meanwhile."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    await (await world.page(token)).leave()
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.presence_store(), "put", away)
+        socket = await (world.page(token) if kind == "page" else world.device(token))
+        for text in ("1", "2"):
+            await world.send(bob, ann, text)
+        await world.quiet()
+        await world.housekeeping.notice_lost_presence()
+        await socket.settled()
+        assert socket.texts() == [], "presence knows nobody to push to"
+    await world.housekeeping.notice_lost_presence()
+    await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
+    await world.send(bob, ann, "3")
+    await socket.has(*(("1", "2", "3") if kind == "page" else ("2", "3")))
