@@ -8,7 +8,8 @@ import uuid
 
 import pytest
 
-from testkit.people import Device, Page, Person, Town, shows
+from testkit.people import Page, Person, Town, shows
+from testkit.talkers import Talker, check_log, whole_log
 from testkit.waiting import eventually
 from webclient import WebError
 from xinyu.sdk import ApiError, Message, Talk
@@ -16,50 +17,6 @@ from xinyu.sdk import ApiError, Message, Talk
 pytestmark = pytest.mark.scenario
 ROUNDS = 3
 ACKS_PER_ROUND = 40
-
-
-class Talker:
-    """Sends one message after the other, each until it is acked, and remembers the receipts."""
-
-    def __init__(self, name: str, talk: Talk, by: Device | Page) -> None:
-        self.name = name
-        self.talk = talk
-        self._by = by
-        self.receipts: list[tuple[str, str, int]] = []  # (msg_id, text, seq)
-
-    async def talk_until(self, done: asyncio.Event) -> None:
-        number = 0
-        while not done.is_set():
-            text = f"{self.name} {number}"
-            if isinstance(self._by, Page):
-                record = await self._by.send_text(*self.talk, text)
-                self.receipts.append((record["msg_id"], text, record["sequence"]))
-            else:
-                message = await self._by.client.send_text(self.talk, text)
-                self.receipts.append((message.msg_id, text, message.seq))
-            number += 1
-
-
-async def whole_log(device: Device, talk: Talk) -> list[Message]:
-    """All entries that the device's user may read, oldest first."""
-    found: list[Message] = []
-    while True:
-        page = await device.client.history(talk, after=found[-1].seq if found else 0, limit=200)
-        found += page.messages
-        if not page.more:
-            return found
-
-
-def check_log(log: list[Message], talkers: list[Talker]) -> None:
-    """Dense, and every receipt is where it said, once."""
-    assert [message.seq for message in log] == list(range(1, len(log) + 1))
-    by_id = {message.msg_id: message for message in log}
-    assert len(by_id) == len(log)
-    for talker in talkers:
-        for msg_id, text, seq in talker.receipts:
-            assert (by_id[msg_id].seq, by_id[msg_id].text) == (seq, text)
-        own = [message.text for message in log if message.text.startswith(f"{talker.name} ")]
-        assert own == [text for _, text, _ in talker.receipts], "stored that nobody was told of, or out of order"
 
 
 async def test_every_acked_message_survives_kills_while_people_send(town: Town) -> None:
