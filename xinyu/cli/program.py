@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 import xinyu
+from xinyu.app.moving.errors import MoveError
 from xinyu.app.settings import ConfigError
 from xinyu.cli import chat, cluster, config, demo, overview, run, users
+from xinyu.cli.moving import copy
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.errors import ApiError, ConnectionLost
 
@@ -28,6 +30,7 @@ program.add_typer(config.commands, name="config")
 program.command("migrate")(config.migrate)
 program.add_typer(config.key_commands, name="keys")
 program.add_typer(users.commands, name="user")
+program.add_typer(copy.commands, name="data")
 program.command("demo")(demo.demo)
 program.command("chat")(chat.chat)
 
@@ -74,7 +77,7 @@ def explained(error: Exception) -> tuple[str, int]:
     if isinstance(error, XinyuError):
         detail = error.details.get("details")
         return _one_line(f"{error.message}{f' ({detail})' if detail else ''}"), FAILED
-    if isinstance(error, ConfigError):
+    if isinstance(error, ConfigError | MoveError):
         return _one_line(str(error)), FAILED
     if isinstance(error, OSError):
         return _one_line(f"{error.filename or 'the system refused'}: {error.strerror or error}"), FAILED

@@ -33,7 +33,7 @@ def open_database(
     """The database of a DSN, not yet started. Raises ValueError for a DSN of another kind."""
     try:
         url = sa.make_url(dsn)
-    except sa.exc.ArgumentError:
+    except (sa.exc.ArgumentError, ValueError):  # a port that is no number; the driver's text would tell the password
         raise ValueError("this is no DSN; use sqlite:///file or mysql://user:password@host/schema") from None
     backend = url.get_backend_name()
     if backend == "sqlite":

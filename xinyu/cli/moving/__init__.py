@@ -1,0 +1,1 @@
+"""`xinyu data …`: the data of whole deployments."""
