@@ -238,6 +238,13 @@ def test_wrong_use_is_one_line_without_passwords(
     assert set(everything(source.parent)) == before
 
 
+def test_a_process_that_keeps_data_elsewhere_is_not_passed_over(run: Run, source: Path) -> None:
+    own = {"m1": {"storage": {"dsn": "mysql://u:hush@h/x"}}, "m2": {"storage": {"mysql_pool_size": 5}, "media": None}}
+    (source.parent / "cluster.yaml").write_text(yaml.safe_dump({"processes": own}))
+    code, _, err = run("data", "copy", "--from-config", "old.yaml", "--to-config", "cluster.yaml")
+    assert code == 1 and err.startswith("xinyu: --to-config: the process m1 keeps data elsewhere") and "hush" not in err
+
+
 def test_one_folder_of_files_for_both_is_left_alone(run: Run, source: Path) -> None:
     code, out, _ = copy(run, "--media-from", "old/media", "--media-to", "old/media")
     assert code == 0 and "both sides use the same folder" in out

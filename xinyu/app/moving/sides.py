@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xinyu.app.databases import Databases
 from xinyu.app.moving.errors import MoveError
@@ -51,11 +51,20 @@ def side_of_dsns(name: str, given: Sequence[str], media: Path | None = None) -> 
 
 
 def side_of_settings(name: str, settings: Settings, media: Path | None = None) -> Side:
-    """A side as a server with these settings has it; `media` replaces its folder of files."""
+    """A side as a server with these settings has it; `media` replaces its folder of files. Raises MoveError."""
+    for node, own in settings.processes.items():
+        if node != settings.node and _keeps_apart(own):
+            raise MoveError(f"{name}: the process {node} keeps data elsewhere; name role=DSN and the folders instead")
     databases = Databases(settings)
     files = Path(settings.media.blob_dir.replace("{data_dir}", str(settings.data_dir)))
     dsns = {role: databases.dsn_of(role) for role in schemas()}
     return Side(name, dsns, (settings.data_dir,), media or files)
+
+
+def _keeps_apart(own: Mapping[str, Any]) -> bool:
+    """Whether a process of a cluster sets where its databases or files are otherwise than the rest of the file."""
+    storage, media = own.get("storage") or {}, own.get("media") or {}
+    return bool(storage.keys() & {"dsn", "dsn_by_role"} or media.keys() & {"blob_dir"})
 
 
 class OpenSide:
