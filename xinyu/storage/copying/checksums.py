@@ -24,11 +24,6 @@ class Checksum:
         self._sum = (self._sum + int.from_bytes(digest, "big")) % _MODULUS
         self.rows += 1
 
-    @property
-    def hex(self) -> str:
-        """The sum, for the eye."""
-        return f"{self._sum:0{2 * DIGEST_BYTES}x}"
-
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Checksum) and (self.rows, self._sum) == (other.rows, other._sum)
 
