@@ -18,15 +18,12 @@ from websockets.exceptions import ConnectionClosed
 
 from testkit.hostile import BAD_BODIES, UNREADABLE, check_refusal, check_text, noise, odd_frames, variations
 from testkit.people import Person, Town, shows
-from testkit.placement import ROOT, Placement
+from testkit.placement import MAX_FRAME, MAX_JSON, ROOT, Placement
 from testkit.requests import FORM_ROUTES, OPEN_ROUTES, OTHER_ROUTES, ROUTES, SOCKET_REQUESTS
 from xinyu.sdk import Talk
 
 pytestmark = pytest.mark.scenario
 MEMORY_BYTES = 64 * 1024 * 1024
-MAX_JSON = 20_000
-MAX_FRAME = 30_000
-SETTINGS = {"gateway": {"max_json_bytes": MAX_JSON, "max_frame_bytes": MAX_FRAME}}
 REFUSALS = (400, 403, 404, 409, 413, 422, 429)
 
 

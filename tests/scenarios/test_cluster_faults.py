@@ -84,12 +84,13 @@ async def test_a_killed_message_process_has_a_twin(town: Town) -> None:
         await chat.goes_on(HEALS_WITHIN)
 
 
-@pytest.mark.parametrize("name", ["presence_1", "user_1", "contact_1", "group_1", "media_1", "gateway_http_1"])
-async def test_a_killed_process_without_a_twin_is_missed_until_its_restart(town: Town, name: str) -> None:
+async def test_killed_processes_without_a_twin_are_missed_until_their_restart(town: Town) -> None:
+    """None of them is asked for a message that a socket sends."""
     async with chatting(town) as chat:
-        await town.placement.kill(name)
-        await chat.goes_on(HEALS_WITHIN)  # none of them is asked for a message that sockets send
-        await town.placement.start(name)
+        for name in ("presence_1", "user_1", "contact_1", "group_1", "media_1", "gateway_http_1"):
+            await town.placement.kill(name)
+            await chat.goes_on(HEALS_WITHIN)
+            await town.placement.start(name)
         await chat.goes_on(HEALS_WITHIN)
 
 

@@ -15,9 +15,12 @@ from pathlib import Path
 import pytest
 
 from testkit.placement import Placement
+from xinyu.media.settings import MediaSettings
 
 pytestmark = pytest.mark.scenario
 SHAPES = ("monolith",)
+SETTINGS = {"media": MediaSettings().model_dump()}
+"""Readers have the bounds of the shipped configuration."""
 ROOT = Path(__file__).parents[2]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.M | re.S)
 SECONDS = 60

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from testkit.people import G4_SECONDS, TUNING, Device, Page, Person, Town, befriend, shows, write_file
+from testkit.placement import SHARD
 from testkit.waiting import eventually
 from xinyu.sdk import ApiError, Client, Talk
 from xinyu.sdk.client import Options
@@ -19,8 +20,6 @@ from xinyu.sdk.errors import TransferInterrupted
 from xinyu.sdk.events import ReadReceipt
 
 pytestmark = pytest.mark.scenario
-SHARD = 65_536
-SETTINGS = {"media": {"shard_bytes": SHARD}}
 GREETING = "我们已经是好友了，可以开始聊天了"
 
 
@@ -161,9 +160,9 @@ async def speak_to_nobody(ann: Home, bob: Home, group: Talk, folder: Path) -> di
         await ann.phone.client.send_text(group, f"group {number}")
     picture = folder / "cat.png"
     buffer = io.BytesIO()
-    Image.effect_noise((300, 200), 60).save(buffer, "PNG")
+    Image.effect_noise((150, 100), 60).save(buffer, "PNG")
     picture.write_bytes(buffer.getvalue())
-    image = await ann.phone.client.send_image(to_bob, picture, width=300, height=200)
+    image = await ann.phone.client.send_image(to_bob, picture, width=150, height=100)
     film = write_file(folder / "film.bin", 3 * SHARD + 1000)
     async with httpx.AsyncClient(transport=_Breaking(2), timeout=10) as http:
         broken = Client(

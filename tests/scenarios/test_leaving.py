@@ -9,13 +9,12 @@ import time
 import pytest
 
 from testkit.people import Town, shows
+from testkit.placement import DRAIN_SECONDS
 from testkit.waiting import eventually
 from xinyu.sdk import Talk
 from xinyu.sdk.events import Disconnected
 
 pytestmark = pytest.mark.scenario
-DRAIN_SECONDS = 1.0
-SETTINGS = {"gateway": {"drain_seconds": DRAIN_SECONDS}}
 
 
 def leaving(town: Town) -> tuple[str, ...]:

@@ -11,17 +11,11 @@ import pytest
 from PIL import Image
 
 from testkit.people import Person, Town, write_file
+from testkit.placement import SHARD
 from xinyu.sdk import ApiError
 from xinyu.sdk.api.uploads import Image as StoredImage
 
 pytestmark = pytest.mark.scenario
-SHARD = 4096
-SETTINGS = {
-    "media": {
-        "shard_bytes": SHARD, "max_file_bytes": 100_000, "max_image_bytes": 50_000, "max_image_pixels": 250_000,
-        "max_open_uploads": 3,
-    }
-}  # fmt: skip
 
 
 def png(path: Path, width: int = 60, height: int = 40) -> Path:

@@ -29,6 +29,10 @@ READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
 COMMAND = (sys.executable, "-m", "xinyu", "run")
 
+DRAIN_SECONDS = 1.0
+MAX_JSON, MAX_FRAME = 20_000, 30_000
+SHARD = 4096
+
 QUICK: dict[str, Any] = {
     "log": {"style": "json"},
     "user": {
@@ -42,10 +46,20 @@ QUICK: dict[str, Any] = {
         "requests_per_minute_per_ip": 0,
         "sends_per_second_per_user": 0,
         "cursor_flush_seconds": 1.0,
-        "drain_seconds": 1.0,
+        "drain_seconds": DRAIN_SECONDS,
+        "max_json_bytes": MAX_JSON,
+        "max_frame_bytes": MAX_FRAME,
+    },
+    "media": {
+        "shard_bytes": SHARD,
+        "max_file_bytes": 100_000,
+        "max_image_bytes": 50_000,
+        "max_image_pixels": 250_000,
+        "max_open_uploads": 3,
     },
 }
-"""What scenarios change of the shipped configuration: cheap passwords, no throttles, short waits."""
+"""What scenarios change of the shipped configuration: cheap passwords, no throttles, short waits, bounds within reach.
+One set for all of them, so that they can share what is started."""
 
 
 def environment() -> dict[str, str]:
