@@ -11,9 +11,9 @@ from testkit.messages import MessageStores, message_database
 
 
 @pytest.fixture(scope="session")
-def message_mysql_dsn(new_mysql_database: Callable[[], str]) -> str:
-    """One schema for all tests of the message stores; each finds it empty."""
-    return new_mysql_database()
+def message_mysql_dsn(account_dsn: Callable[[str], str]) -> str:
+    """One account for all tests of the message stores, with rights on their tables alone; each finds them empty."""
+    return account_dsn("message")
 
 
 @pytest.fixture(params=["sqlite", "sqlite_inline", pytest.param("mysql", marks=pytest.mark.engine)])

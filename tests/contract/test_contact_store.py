@@ -31,8 +31,8 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param == "sqlite":
         dsn = f"sqlite:///{tmp_path / 'contact.db'}"
     else:
-        new_mysql_database: Callable[[], str] = request.getfixturevalue("new_mysql_database")
-        dsn = new_mysql_database()
+        account_dsn: Callable[[str], str] = request.getfixturevalue("account_dsn")
+        dsn = account_dsn("contact")
     async with migrated_database(dsn) as database:
         yield database
 

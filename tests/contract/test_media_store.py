@@ -34,8 +34,8 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param == "sqlite":
         dsn = f"sqlite:///{tmp_path / 'media.db'}"
     else:
-        new: Callable[[], str] = request.getfixturevalue("new_mysql_database")
-        dsn = new()
+        account_dsn: Callable[[str], str] = request.getfixturevalue("account_dsn")
+        dsn = account_dsn("media")
     database = open_database(dsn)
     await database.start()
     await upgrade(database, HISTORY)

@@ -43,8 +43,8 @@ async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncItera
     if request.param == "sqlite":
         dsn = f"sqlite:///{tmp_path}/user.db"
     else:
-        make: Callable[[], str] = request.getfixturevalue("new_mysql_database")
-        dsn = make()
+        account_dsn: Callable[[str], str] = request.getfixturevalue("account_dsn")
+        dsn = account_dsn("user")
     database = open_database(dsn)
     await database.start()
     yield database

@@ -146,7 +146,9 @@ def _one_line(error: ValidationError) -> str:
     return "; ".join(problems)
 
 
-SECRET_NAMES = frozenset({"jwt_secret", "admin_secret", "secret", "smtp_password", "zookeeper_auth"})
+SECRET_NAMES = frozenset(
+    {"jwt_secret", "admin_secret", "secret", "smtp_password", "migration_password", "zookeeper_auth"}
+)
 URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url"})
 """Addresses with a password in them."""
 

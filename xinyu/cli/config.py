@@ -6,6 +6,7 @@ import asyncio
 
 import typer
 
+from xinyu.app.accounts.grants import for_migration
 from xinyu.app.secrets import public_key_pem
 from xinyu.app.settings import ConfigError, as_yaml, defaults_yaml, shown
 from xinyu.app.supervisor import Process
@@ -59,8 +60,9 @@ def public(config: ConfigOption = None, node: NodeOption = None) -> None:
 
 
 def migrate(config: ConfigOption = None, node: NodeOption = None) -> None:
-    """Bring the schemas of all hosted roles up to date. Stop the server first."""
-    settings = settings_of(config, node)
+    """Bring the schemas of all hosted roles up to date, as storage.migration_user where one is set. Stop the server
+    first."""
+    settings = for_migration(settings_of(config, node))
     configure_logs("warning", "console", "xinyu", settings.node)
 
     async def upgraded() -> list[SchemaState]:

@@ -12,7 +12,7 @@ import typer
 import xinyu
 from xinyu.app.moving.errors import MoveError
 from xinyu.app.settings import ConfigError
-from xinyu.cli import chat, cluster, config, demo, overview, run, users
+from xinyu.cli import chat, cluster, config, demo, grants, overview, run, users
 from xinyu.cli.moving import copy
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.errors import ApiError, ConnectionLost
@@ -28,6 +28,7 @@ program.command("roles")(overview.roles)
 program.command("routes")(overview.routes)
 program.add_typer(config.commands, name="config")
 program.command("migrate")(config.migrate)
+program.command("grants")(grants.grants)
 program.add_typer(config.key_commands, name="keys")
 program.add_typer(users.commands, name="user")
 program.add_typer(copy.commands, name="data")

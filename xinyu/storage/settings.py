@@ -14,6 +14,10 @@ class StorageSettings(BaseModel):
         "sqlite:///{data_dir}/xinyu.db", description="Default DSN: sqlite:///file or mysql://user:password@host/schema."
     )
     dsn_by_role: dict[str, str] = Field({}, description="DSNs of single roles that do not use the default one.")
+    migration_user: str = Field(
+        "", description="Account of `xinyu migrate` on MySQL, in place of the one in the DSNs; empty: the DSNs' own."
+    )
+    migration_password: str = Field("", repr=False, description="Its password. Secret.")
     sqlite_readers: int = Field(2, ge=1, le=16, description="Reader threads on SQLite (there is one writer).")
     sqlite_inline: bool = Field(False, description="Run SQLite on the event loop, without threads (simulation).")
     mysql_pool_size: int = Field(10, ge=1, le=200, description="Connections per DSN on MySQL.")

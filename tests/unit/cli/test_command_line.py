@@ -140,6 +140,28 @@ def test_migrate_tells_where_every_schema_is_and_may_be_repeated(run: Run) -> No
     assert run("migrate")[1] == out
 
 
+def test_grants_prints_sql_for_every_role_and_what_to_configure(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XINYU_STORAGE__DSN", "mysql://admin:root-secret@db/x")
+    monkeypatch.setenv("XINYU_STORAGE__DSN_BY_ROLE", '{"user": "mysql://people:hush@db2/y"}')
+    code, out, _ = run("grants", "--from", "10.0.0.%")
+    assert code == 0 and "root-secret" not in out and "hush" not in out
+    statements = [line for line in out.splitlines() if line and not line.startswith("--")]
+    assert all(line.endswith(";") for line in statements)
+    assert sum(line.startswith("CREATE USER") for line in statements) == 5
+    assert "CREATE USER IF NOT EXISTS 'people'@'10.0.0.%' IDENTIFIED BY <its password>;" in statements
+    assert "GRANT SELECT ON `x`.`message_schema_version` TO 'xinyu_message'@'10.0.0.%';" in statements
+    assert out.index("-- on db2:3306") < out.index("'people'") < out.index("-- on db:3306") < out.index("'xinyu_media'")
+    kept = yaml.safe_load("\n".join(line.removeprefix("-- ") for line in out[out.index("-- storage:") :].splitlines()))
+    for role, dsn in kept["storage"]["dsn_by_role"].items():
+        assert f"'xinyu_{role}'@'10.0.0.%' IDENTIFIED BY '{dsn.split(':')[2].split('@')[0]}'" in out
+    assert "IDENTIFIED BY 'hush'" in run("grants", "--roles", "user", "--passwords")[1]
+
+
+def test_grants_needs_mysql(run: Run) -> None:
+    code, out, err = run("grants")
+    assert (code, out) == (1, "") and err.startswith("xinyu: storage.dsn: ") and err.count("\n") == 1
+
+
 def test_a_second_process_on_the_same_data_folder_is_refused(run: Run, tmp_path: Path) -> None:
     other = DataFolder(tmp_path / "data", "node-1")
     other.take()
