@@ -19,6 +19,10 @@ class Deliverers(abc.ABC):
     def all_nodes(self) -> list[DelivererPort]:
         """Every node that holds sessions."""
 
+    def is_here(self, at: NodeRef) -> bool:
+        """Whether calls for this node stay in the process: they are awaited in place, without a lane."""
+        return False
+
 
 class LocalDeliverers(Deliverers):
     """The one node of a monolith."""
@@ -32,3 +36,6 @@ class LocalDeliverers(Deliverers):
 
     def all_nodes(self) -> list[DelivererPort]:
         return [self._deliverer]
+
+    def is_here(self, at: NodeRef) -> bool:
+        return True

@@ -1,0 +1,95 @@
+"""One call to one node, within its time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from xinyu.delivery.nodes import Deliverers
+from xinyu.delivery.port import DelivererPort
+from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal
+from xinyu.kernel.errors import Unavailable, XinyuError
+from xinyu.kernel.ids import SessionId
+from xinyu.presence.port import PresencePort
+from xinyu.presence.types import NodeRef
+from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.trace import adopt_trace
+
+log = get_logger(__name__)
+
+
+class Attempts:
+    """Calls nodes and tells presence of sessions they do not have. Nothing here raises for a node that fails."""
+
+    def __init__(self, deliverers: Deliverers, presence: PresencePort, seconds: float) -> None:
+        self._deliverers = deliverers
+        self._presence = presence
+        self._seconds = seconds
+        self._calls = 0
+        self._lost_signals = 0
+
+    async def deliver(self, at: NodeRef, batch: list[NodePush]) -> tuple[bool, list[SessionId]]:
+        """Whether the node took the pushes, and the sessions to `heal`. The calling task adopts the trace of a batch
+        that has just one."""
+        deliverer = self._deliverers.find(at)
+        if deliverer is None:  # that life of the node is over; its clients reconnect and catch up
+            return True, [target.session_id for push in batch for target in push.sessions]
+        first = batch[0].trace_id
+        adopt_trace(first if all(push.trace_id == first for push in batch) else "")
+        self._calls += 1
+        try:
+            async with asyncio.timeout(self._seconds):
+                receipt = await deliverer.deliver(batch)
+        except (XinyuError, TimeoutError) as error:
+            log.warning("a node took no pushes; they stay in the outbox", node=at.node, error=repr(error))
+            return False, []
+        return True, receipt.gone
+
+    async def heal(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
+        """Sessions that are not there (any more). Should this be lost, the next push to them finds it out again."""
+        try:
+            await self._presence.forget(at, sorted(set(session_ids)))
+        except XinyuError as error:
+            log.info("presence was not told of sessions that are gone", node=at.node, error=error.code)
+
+    async def signal(self, at: NodeRef, batch: list[NodeSignal]) -> bool:
+        """Whether the node is well; signals it did not take are lost."""
+        deliverer = self._deliverers.find(at)
+        if deliverer is None:
+            return True
+        adopt_trace("")
+        try:
+            async with asyncio.timeout(self._seconds):
+                await deliverer.signal(batch)
+        except (XinyuError, TimeoutError) as error:
+            self._lost_signals += len(batch)
+            log.info("signals were dropped", node=at.node, count=len(batch), error=repr(error))
+            return False
+        return True
+
+    async def close_sessions(self, order: CloseOrder) -> None:
+        """Tell all nodes at once. Raises the first error when all of them had their time."""
+        calls = (self._close(deliverer, order) for deliverer in self._deliverers.all_nodes())
+        errors = [error for error in await asyncio.gather(*calls) if error is not None]
+        if errors:
+            raise errors[0]
+
+    async def _close(self, deliverer: DelivererPort, order: CloseOrder) -> XinyuError | None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await deliverer.close_sessions(order)
+        except TimeoutError:
+            log.warning("a node was not told to close sessions", user_id=order.user_id, error="timeout")
+            return Unavailable("a node did not answer in time")
+        except XinyuError as error:
+            log.warning("a node was not told to close sessions", user_id=order.user_id, error=error.code)
+            return error
+        return None
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [
+            ("xinyu_delivery_calls_total", "Calls that brought pushes to a node.", self._calls),
+            ("xinyu_delivery_lost_signals_total", "Signals that a node did not take.", self._lost_signals),
+        ]
