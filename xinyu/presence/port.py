@@ -11,8 +11,9 @@ class PresencePort(Port):
     """The sessions of all users."""
 
     @rpc(210, idempotent=True)
-    async def register(self, entry: PresenceEntry) -> None:
-        """Add a session. Entries of an older epoch of the same node are dropped."""
+    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> None:
+        """Add a session. Entries of an older epoch of the same node are dropped. A lease of its own is for those whose
+        renewals follow another clock than ours."""
 
     @rpc(211, idempotent=True)
     async def unregister(self, entry: PresenceEntry) -> None:

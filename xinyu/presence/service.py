@@ -17,8 +17,9 @@ class PresenceService(PresencePort):
         self._clock = clock
         self._lease_ms = int(lease_seconds * 1000)
 
-    async def register(self, entry: PresenceEntry) -> None:
-        await self._store.put([entry], self._clock.now_ms() + self._lease_ms)
+    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> None:
+        lease_ms = self._lease_ms if lease_seconds is None else int(lease_seconds * 1000)
+        await self._store.put([entry], self._clock.now_ms() + lease_ms, lease_ms)
 
     async def unregister(self, entry: PresenceEntry) -> None:
         await self._store.remove(entry.at, entry.user_id, entry.session_id)

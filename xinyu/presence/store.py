@@ -13,8 +13,10 @@ class PresenceStore(abc.ABC):
     """Sessions with leases. Every method is atomic on its own."""
 
     @abc.abstractmethod
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
-        """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored."""
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+        """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored.
+        `lease_ms` is the time until `expires_ms`, for stores whose own timers must not end a longer lease than usual.
+        """
 
     @abc.abstractmethod
     async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:

@@ -18,7 +18,7 @@ class MemoryPresenceStore(PresenceStore):
         self._epochs: dict[NodeId, int] = {}
         self._incarnation = new_hex_id()
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
         for entry in entries:
             newest = self._epochs.get(entry.at.node, entry.at.epoch)
             if entry.at.epoch < newest:

@@ -61,7 +61,7 @@ for i = 2, #ARGV, 6 do
     held[session] = {node = node, epoch = epoch, generation = generation, expires = expires, number = number}
   end
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
 """
 )
 """ttl_ms, then (session, node, epoch, generation, expires_ms, payload)…; a late one shortens no lease."""
@@ -134,22 +134,23 @@ class RedisPresenceStore(PresenceStore):
         self._ttl_ms = LEASES_KEPT * self._lease_ms
         self._nodes: dict[NodeId, None] = {}
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int) -> None:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+        ttl_ms = max(self._ttl_ms, LEASES_KEPT * lease_ms)
         by_life: dict[tuple[NodeId, int], list[PresenceEntry]] = {}
         for entry in entries:
             by_life.setdefault((entry.at.node, entry.at.epoch), []).append(entry)
         if not by_life:
             return
-        answers = await self._redis.run([ADVANCE.on(self._node(node), epoch, self._ttl_ms) for node, epoch in by_life])
+        answers = await self._redis.run([ADVANCE.on(self._node(node), epoch, ttl_ms) for node, epoch in by_life])
         by_user: dict[UserId, list[str | int]] = {}
         calls = []
         for held, answer in zip(by_life.values(), answers, strict=True):
             newest = _life(answer)
             for entry in held:
                 if entry.at.epoch >= newest.epoch:
-                    arguments = by_user.setdefault(entry.user_id, [self._ttl_ms])
+                    arguments = by_user.setdefault(entry.user_id, [ttl_ms])
                     arguments += _arguments(entry, newest.generation, expires_ms)
-                    calls.append(call("SET", self._session(entry.session_id), entry.user_id, "PX", self._ttl_ms))
+                    calls.append(call("SET", self._session(entry.session_id), entry.user_id, "PX", ttl_ms))
         calls += [PUT.on(self._user(user_id), *arguments) for user_id, arguments in by_user.items()]
         if by_user:
             bucket = expires_ms // self._lease_ms

@@ -6,7 +6,7 @@ A reply's `result` is 200 or an HTTP-like code per error category, `result_str` 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -66,6 +66,22 @@ def raise_for(reply: Reply) -> None:
     except msgspec.MsgspecError:
         content = _ErrorBody(message=f"result {reply.result}")
     raise from_wire(reply.result_str, content.message, content.details)
+
+
+class Prepared(Protocol):
+    """A call that may be run now."""
+
+    deadline_ms: int | None
+
+    async def run(self) -> Reply:
+        """Run it, once. Never raises but for cancellation."""
+
+
+class Dispatch(Protocol):
+    """What a server asks with each request."""
+
+    def prepare(self, command: int, body: bytes) -> Prepared | Reply:
+        """A call to run, or the answer where there is none to run."""
 
 
 class PreparedCall:

@@ -20,7 +20,7 @@ import msgspec
 from xinyu.kernel.errors import DeadlineExceeded, Overloaded, Unavailable, XinyuError
 from xinyu.rpc.connection import CANCEL, LEAVING, RockConnection
 from xinyu.rpc.deadline import Overdue, adopt_deadline
-from xinyu.rpc.dispatch import Dispatcher, PreparedCall, Reply, error_reply
+from xinyu.rpc.dispatch import Dispatch, Prepared, Reply, error_reply
 from xinyu.rpc.handshake import AcceptingHandshake, HandshakeFailed, Identity
 from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.wire import Frame, FrameTooLong, Notify, Request, WireError, encode_notify, encode_response
@@ -153,7 +153,7 @@ class ServerConnection(RockConnection):
         running.task = self._loop.create_task(self._run(running, call, request))
         self._overdue.note(deadline + _GRACE_SECONDS)
 
-    async def _run(self, running: _Running, call: PreparedCall, request: Request) -> None:
+    async def _run(self, running: _Running, call: Prepared, request: Request) -> None:
         adopt_trace(request.trace_id)
         adopt_deadline(None if running.deadline == math.inf else running.deadline)
         try:
@@ -203,7 +203,7 @@ class RpcServer:
 
     def __init__(
         self,
-        dispatcher: Dispatcher,
+        dispatcher: Dispatch,
         settings: RpcSettings,
         identity: Identity | None,
         tls: ssl.SSLContext | None = None,

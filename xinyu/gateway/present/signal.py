@@ -10,6 +10,8 @@ from xinyu.kernel.ids import UserId
 from xinyu.message.types import Kind
 
 _encode = msgspec.json.Encoder().encode
+READY_MADE = "ready_made"
+"""A signal whose payload is the frame itself, made elsewhere."""
 
 
 class _Signal(msgspec.Struct):
@@ -26,6 +28,8 @@ _decode = msgspec.json.Decoder(_Signal).decode
 
 def signal_frame(name: str, payload: msgspec.Raw | bytes, reader: UserId) -> bytes | None:
     """The frame that `reader` is sent; None for a signal that this version does not know."""
+    if name == READY_MADE:
+        return bytes(payload)
     signal = _decode(payload)
     target = signal.parties[0]
     if signal.kind is Kind.PRIVATE and target == reader:
