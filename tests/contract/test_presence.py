@@ -68,6 +68,20 @@ async def test_a_lease_ends_unless_it_is_renewed(presence: Presence) -> None:
     assert await presence.sessions() == {("left", 1, "b1")}, "a renewal brings back what was lost"
 
 
+async def test_a_session_may_have_a_lease_of_its_own(presence: Presence) -> None:
+    left = at("left")
+    await presence.port.register(entry(ANN, "a1", left), lease_seconds=4 * LEASE)
+    await presence.port.register(entry(ANN, "a2", left))
+    await presence.port.register(entry(BOB, "b1", left), lease_seconds=LEASE / 2)
+    assert await presence.store.count_users() == 2
+    presence.clock.jump(LEASE / 2)
+    assert await presence.sessions() == {("left", 1, "a1"), ("left", 1, "a2")}
+    presence.clock.jump(3 * LEASE)
+    assert await presence.sessions() == {("left", 1, "a1")}
+    presence.clock.jump(LEASE / 2)
+    assert await presence.sessions() == set()
+
+
 async def test_a_node_renews_its_own_sessions_only(presence: Presence) -> None:
     await presence.port.renew(at("left"), [entry(ANN, "a1", at("right"))])
     assert await presence.sessions() == set()

@@ -96,6 +96,15 @@ async def test_every_script_touches_one_key_and_every_key_ends(redis: Recorder) 
     assert all(LEASE * 1000 < left <= 3 * LEASE * 1000 for left in ends)
 
 
+async def test_no_key_ends_before_a_long_lease(redis: Recorder) -> None:
+    store, lease_ms = redis.store(), int(8 * LEASE * 1000)
+    await store.put([entry(ANN, "long", at("left"))], NOW + lease_ms, lease_ms)
+    await store.put([entry(ANN, "usual", at("right"))], LATER)
+    names = ("u:1", "s:long", "n:left")
+    ends = await redis.run([call("PTTL", redis.prefix + name) for name in names])
+    assert all(left > lease_ms for left in ends), dict(zip(names, ends, strict=True))
+
+
 async def test_a_lookup_of_many_is_one_pipeline(redis: Recorder) -> None:
     store = redis.store()
     entries = [entry(UserId(n), f"s{n}", at(f"n{n % 5}")) for n in range(300)]

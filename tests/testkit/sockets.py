@@ -15,6 +15,7 @@ from testkit.waiting import eventually
 from xinyu.app.settings import Settings
 from xinyu.app.supervisor import Process, run_process
 from xinyu.gateway.ports import Ports
+from xinyu.gateway.predecessor.settings import PredecessorSettings
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.ids import ConversationId, GroupId, LoginId, MsgId, UserId, new_msg_id
 from xinyu.message.port import EffectPort
@@ -253,12 +254,15 @@ class SocketWorld:
 
 
 @asynccontextmanager
-async def socket_world(folder: Path, **gateway: Any) -> AsyncIterator[SocketWorld]:
+async def socket_world(
+    folder: Path, predecessor: PredecessorSettings | None = None, **gateway: Any
+) -> AsyncIterator[SocketWorld]:
     """A monolith in this test, on free ports; `gateway` are settings of the gateway."""
     quick = {"drain_seconds": 0, "retransmit_seconds": 0.1, "cursor_flush_seconds": 60, "sends_per_second_per_user": 0}
     settings = Settings(
         embedded=True, data_dir=folder, admin_port=0, user=QUICK_PASSWORDS,
         gateway=GatewaySettings(http_port=0, ws_port=0, **{**quick, **gateway}),
+        predecessor=predecessor or PredecessorSettings(),
     )  # fmt: skip
     process = await run_process(settings)
     world = SocketWorld(process)

@@ -18,6 +18,7 @@ from xinyu.app.settings_files import layered, read_yaml
 from xinyu.contact.settings import ContactSettings
 from xinyu.delivery.settings import DeliverySettings
 from xinyu.discovery.settings import DiscoverySettings
+from xinyu.gateway.predecessor.settings import PredecessorSettings
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.group.settings import GroupSettings
 from xinyu.media.settings import MediaSettings
@@ -76,6 +77,7 @@ class Settings(BaseSettings):
     discovery: DiscoverySettings = DiscoverySettings()
     rpc: RpcSettings = RpcSettings()
     gateway: GatewaySettings = GatewaySettings()
+    predecessor: PredecessorSettings = PredecessorSettings()
     message: MessageSettings = MessageSettings()
     contact: ContactSettings = ContactSettings()
     group: GroupSettings = GroupSettings()

@@ -13,6 +13,7 @@ from xinyu.app.roles import ROLE_OF, ROLES
 from xinyu.app.settings import ConfigError, Settings
 from xinyu.kernel.port import Port
 from xinyu.storage.migrations import History
+from xinyu.user.port import ProfilePort
 
 SHORTEST_SECRET = 32
 EVERYWHERE = ("0.0.0.0", "::")
@@ -41,6 +42,11 @@ def needs_of(role: str) -> set[type[Port]]:
     if "ws" in spec.listeners:
         names.append("ws_endpoint")
     return ports_asked_by(names) - set(spec.ports)
+
+
+def asked_for_names(settings: Settings, roles: Iterable[str]) -> set[str]:
+    """The roles of other processes that deliveries to the predecessor's gateways call for, beside `needs_of`."""
+    return {ROLE_OF[ProfilePort]} - set(roles) if settings.predecessor.enabled and "delivery" in roles else set()
 
 
 def check_shape(settings: Settings) -> None:
@@ -95,6 +101,7 @@ def _check_cluster(settings: Settings, roles: tuple[str, ...]) -> None:
         raise ConfigError("media.blob_dir: several nodes read and write there; name a folder that all of them share")
     if discovery.registry == "static":
         called = {ROLE_OF[port] for role in roles for port in needs_of(role)} - set(roles)
+        called |= asked_for_names(settings, roles)
         if missing := sorted(called - discovery.static.keys()):
             raise ConfigError(f"discovery.static: names no address for {', '.join(missing)}, which this process calls")
 

@@ -16,6 +16,7 @@ from xinyu.app.admin import AdminApplication
 from xinyu.app.cluster.membership import Membership
 from xinyu.app.cluster.node import NodeService
 from xinyu.app.cluster.port import NodeStatus
+from xinyu.app.cluster.predecessor import Predecessor
 from xinyu.app.containers import make_container
 from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
@@ -51,6 +52,7 @@ class Process:
         self._folder = DataFolder(settings.data_dir, settings.node, alone=settings.embedded)
         links = self.container.links()
         self._membership = Membership(links, self.roles) if links is not None else None
+        self.predecessor: Predecessor | None = None
         placement = self.container.placement()
         for role in self.roles:
             for port, name in ROLES[role].ports.items():
@@ -97,6 +99,9 @@ class Process:
         if member is not None:
             self.container.address.override(member.bind())
         self._bind_listeners()
+        if self.settings.predecessor.enabled and "gateway_ws" in self.roles:
+            self.predecessor = self.container.predecessor()
+            self.predecessor.bind()
         await self.open_storage(migrate=self.settings.embedded)
         if member is not None:
             await member.connect()
@@ -106,6 +111,8 @@ class Process:
             await member.serve(self.container.placement(), NodeService(self._status))
         for listener in self.listeners.values():
             await listener.start()
+        if self.predecessor is not None:
+            await self.predecessor.start(self._runs, self.container.metrics())
         if member is not None:
             await member.register()
             self.readiness.waits_for = member.links.missing
@@ -140,6 +147,9 @@ class Process:
             seconds = self.settings.gateway.drain_seconds
             drain = self.container.socket_housekeeping().drain(seconds)
             await self._step("sessions", drain, seconds + DRAIN_STEP_SECONDS, hurry)
+        if self.predecessor is not None:
+            stopping = self.predecessor.stop(DRAIN_STEP_SECONDS)
+            await self._step("predecessor", stopping, DRAIN_STEP_SECONDS + 1, hurry)
         await self._drain_roles(hurry)
         for listener in self.listeners.values():
             await listener.stop()
@@ -149,6 +159,7 @@ class Process:
         await self._runs.stop()
         if member is not None:
             await self._step("withdraw", member.stop(), DRAIN_STEP_SECONDS, hurry)
+        await self.container.predecessor_caller().close()
         if "gateway_http" in self.roles or "media" in self.roles:
             self.container.blobs().close()
         await self.close_storage()

@@ -135,6 +135,7 @@ class RedisPresenceStore(PresenceStore):
         self._nodes: dict[NodeId, None] = {}
 
     async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+        lease_ms = lease_ms or self._lease_ms
         ttl_ms = max(self._ttl_ms, LEASES_KEPT * lease_ms)
         by_life: dict[tuple[NodeId, int], list[PresenceEntry]] = {}
         for entry in entries:
@@ -153,7 +154,7 @@ class RedisPresenceStore(PresenceStore):
                     calls.append(call("SET", self._session(entry.session_id), entry.user_id, "PX", ttl_ms))
         calls += [PUT.on(self._user(user_id), *arguments) for user_id, arguments in by_user.items()]
         if by_user:
-            bucket = expires_ms // self._lease_ms
+            bucket = (expires_ms - lease_ms) // self._lease_ms + 1
             calls += [
                 call("SET", self._counted("now"), bucket, "PX", self._ttl_ms),
                 call("PFADD", self._counted(bucket), *by_user),

@@ -10,7 +10,8 @@ from xinyu.app.cluster.membership import roles_called_by
 from xinyu.app.roles import ROLE_OF, ROLES
 from xinyu.app.settings import ConfigError, Settings
 from xinyu.app.settings_files import layered
-from xinyu.app.shape import check_shape
+from xinyu.app.shape import asked_for_names, check_shape
+from xinyu.gateway.predecessor.settings import PredecessorSettings
 
 WORKS: dict[str, Any] = {
     "roles": ("gateway_http", "media"),
@@ -71,6 +72,13 @@ def test_every_port_has_one_role_and_a_role_calls_those_of_its_needs() -> None:
     assert roles_called_by(("message", "delivery")) == {"media", "presence", "gateway_ws"}
     assert "message" in roles_called_by(("gateway_ws",)) and "gateway_ws" not in roles_called_by(("gateway_ws",))
     assert roles_called_by(tuple(ROLES)) == set()
+
+
+def test_names_are_called_for_only_with_the_adapter_for_the_predecessors_processes() -> None:
+    on = Settings(predecessor=PredecessorSettings(enabled=True))
+    assert asked_for_names(Settings(), ("delivery",)) == set() == asked_for_names(on, ("message",))
+    assert asked_for_names(on, ("delivery",)) == {"user"}
+    assert asked_for_names(on, ("delivery", "user")) == set()
 
 
 def test_a_process_has_its_own_entry_on_top_of_its_file_and_below_the_next_file() -> None:

@@ -12,7 +12,7 @@ from xinyu.app.cluster.placement import Placement
 from xinyu.app.cluster.port import NodePort
 from xinyu.app.listeners import bound_socket
 from xinyu.app.roles import ROLE_OF
-from xinyu.app.shape import needs_of
+from xinyu.app.shape import asked_for_names, needs_of
 from xinyu.discovery.types import Instance, State
 from xinyu.kernel.ids import NodeId
 from xinyu.rpc.dispatch import Dispatcher
@@ -53,7 +53,7 @@ class Membership:
 
     async def connect(self) -> None:
         """Follow in the registry whom this process's roles call. Raises DiscoveryUnavailable, DiscoveryRefused."""
-        await self.links.start(roles_called_by(self._roles))
+        await self.links.start(roles_called_by(self._roles) | asked_for_names(self._settings, self._roles))
 
     async def serve(self, placement: Placement, node: NodeService) -> None:
         """Answer calls from now on."""

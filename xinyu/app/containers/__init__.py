@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from dependency_injector.providers import Object
 
-from xinyu.app.containers.gateway import GatewayContainer
-from xinyu.app.containers.message import MessageContainer
 from xinyu.app.containers.people import ContactContainer, GroupContainer
+from xinyu.app.containers.predecessor import PredecessorContainer
 from xinyu.app.containers.user import UserContainer
 from xinyu.app.settings import Settings
 
 
-class Container(GatewayContainer, ContactContainer, GroupContainer, MessageContainer, UserContainer):
+class Container(PredecessorContainer, ContactContainer, GroupContainer, UserContainer):
     """All providers of a process, by the names that the table of roles uses."""
 
 

@@ -7,11 +7,13 @@ from dependency_injector import providers
 from xinyu.app.cluster.deliverers import NodeDeliverers
 from xinyu.app.cluster.links import Links
 from xinyu.app.cluster.placement import Placement
+from xinyu.app.cluster.predecessor import MixedDeliverers, caller_of, gateways_of
 from xinyu.app.containers.infrastructure import Infrastructure, database_of, stub
 from xinyu.app.settings import Settings
 from xinyu.delivery.fanout import DeliveryService
 from xinyu.delivery.nodes import Deliverers, LocalDeliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
+from xinyu.gateway.predecessor.calling import Caller
 from xinyu.media.port import MediaPort
 from xinyu.message.addressing import Conversations
 from xinyu.message.appender import Appender
@@ -61,10 +63,16 @@ def _presence_store(settings: PresenceSettings, redis: RedisDatabase | None) -> 
     return RedisPresenceStore(redis, settings.lease_seconds, settings.redis_prefix)
 
 
-def _deliverers(here: NodeRef, deliverer: DelivererPort, placement: Placement, links: Links | None) -> Deliverers:
+def _node_deliverers(here: NodeRef, deliverer: DelivererPort, placement: Placement, links: Links | None) -> Deliverers:
     if links is None:
         return LocalDeliverers(here, deliverer)
     return NodeDeliverers(here, deliverer if DelivererPort in placement.local_ports() else None, links)
+
+
+def _deliverers(settings: Settings, ours: Deliverers, placement: Placement, caller: Caller) -> Deliverers:
+    if not settings.predecessor.enabled:
+        return ours
+    return MixedDeliverers(ours, gateways_of(settings, placement, caller))
 
 
 class PresenceContainer(Infrastructure):
@@ -83,12 +91,19 @@ class PresenceContainer(Infrastructure):
 class DeliveryContainer(PresenceContainer):
     """The fan-out."""
 
+    predecessor_caller = providers.Singleton(caller_of, Infrastructure.settings)
     deliverers = providers.Singleton(
         _deliverers,
-        Infrastructure.node_ref,
-        stub(DelivererPort),
+        Infrastructure.settings,
+        providers.Singleton(
+            _node_deliverers,
+            Infrastructure.node_ref,
+            stub(DelivererPort),
+            Infrastructure.placement,
+            Infrastructure.links,
+        ),
         Infrastructure.placement,
-        Infrastructure.links,
+        predecessor_caller,
     )
     delivery_service = providers.Singleton(
         DeliveryService,

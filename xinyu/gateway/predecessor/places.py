@@ -30,7 +30,7 @@ class Allowed:
 def split(address: str) -> tuple[str, int]:
     """("ip", port) of "ip:port"; port 0 when it is none."""
     host, _, port = address.rpartition(":")
-    usable = port.isascii() and port.isdecimal() and len(port) <= 5
+    usable = port.isascii() and port.isdecimal() and len(port) <= 5 and int(port) < 65536
     return host.strip("[]"), int(port) if usable else 0
 
 

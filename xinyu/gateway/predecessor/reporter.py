@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from xinyu.gateway.predecessor.bodies import GET_ROUTE, HEARTBEAT, SET_OFFLINE, SET_ONLINE, line, read
 from xinyu.gateway.predecessor.calling import CALLS_AT_ONCE, Caller
 from xinyu.gateway.predecessor.places import is_theirs
+from xinyu.gateway.predecessor.route import RouteDesk
 from xinyu.gateway.predecessor.settings import PredecessorSettings
 from xinyu.gateway.ws.hub import Hub
 from xinyu.kernel.clock import Clock
@@ -33,15 +34,15 @@ class PresenceReporter:
         presence: PresencePort,
         caller: Caller,
         settings: PredecessorSettings,
-        address: Callable[[], str],
+        desk: RouteDesk,
         clock: Clock,
     ) -> None:
-        """`address` is where our listener takes 101, once it listens."""
+        """`desk` knows where our side takes deliveries."""
         self._hub = hub
         self._presence = presence
         self._caller = caller
         self._settings = settings
-        self._address = address
+        self._desk = desk
         self._clock = clock
         self._told: dict[UserId, float] = {}
         """Users it was told of, and when; the longest ago first."""
@@ -105,7 +106,7 @@ class PresenceReporter:
     async def _online(self, command: int, user_id: UserId) -> None:
         if not self._hub.of_user(user_id):
             return  # the next round tells that he went
-        body = line(uid=user_id, gateway_rpc=self._address(), ttl_sec=self._settings.ttl_seconds)
+        body = line(uid=user_id, gateway_rpc=self._desk.address, ttl_sec=self._settings.ttl_seconds)
         response = await self._caller.ask(self._settings.presence_address, command, body)
         if response.result != 200:
             log.warning("the predecessor's presence service refused a user", result=response.result_str)
@@ -119,6 +120,6 @@ class PresenceReporter:
             service, body = self._settings.presence_address, line(uid=user_id)
             route = await self._caller.ask(service, GET_ROUTE, body)
             found = read(route.body) if route.result == 200 else None
-            if found is not None and found.gateway_rpc == self._address():
+            if found is not None and found.gateway_rpc == self._desk.address:
                 await self._caller.ask(service, SET_OFFLINE, body)
         self._told.pop(user_id, None)
