@@ -20,6 +20,8 @@ class RunningNode(msgspec.Struct, frozen=True):
     ws: str = ""
     rpc: str = ""
     """host:port, for other processes of the cluster."""
+    predecessor: str = ""
+    """host:port, for processes of the predecessor."""
 
 
 def make_data_folder(folder: Path) -> None:

@@ -117,6 +117,8 @@ class Process:
             await member.register()
             self.readiness.waits_for = member.links.missing
         urls = {name: self.url(name) for name in self.listeners} | ({"rpc": member.address} if member else {})
+        if self.predecessor is not None:
+            urls["predecessor"] = self.predecessor.address
         self._folder.announce(urls)
         self.readiness.up = True
         log.info("ready", roles=",".join(self.roles), **urls)

@@ -19,11 +19,8 @@ from xinyu.gateway.predecessor.reporter import PresenceReporter
 from xinyu.gateway.present.times import LocalTimes
 from xinyu.presence.types import NodeRef
 from xinyu.rpc.pool import RpcClient
-from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.metrics import Metrics
 from xinyu.user.port import ProfilePort
-
-log = get_logger(__name__)
 
 
 class MixedDeliverers(Deliverers):
@@ -73,7 +70,6 @@ class Predecessor:
     async def start(self, runs: Runs, metrics: Metrics) -> None:
         """Answer, and report, from now on."""
         await self._listener.start(self._socket)
-        log.info("processes of the predecessor may call", address=self.address)
         metrics.add_source(self._listener.readings)
         metrics.add_source(self._reporter.readings)
         if self._settings.presence_address:
