@@ -68,12 +68,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One shape after the other, each on one worker."""
+    """One shape after the other, each on one worker, and stories with the same settings together."""
     order = list(SHAPES)
     for item in items:
         shape = shape_of(item)
         item.add_marker(pytest.mark.xdist_group(shape or item.path.name))
-    items.sort(key=lambda item: order.index(shape_of(item)) if shape_of(item) else -1)
+    items.sort(key=lambda item: (order.index(shape_of(item)) if shape_of(item) else -1, repr(settings_of(item))))
+
+
+def settings_of(item: pytest.Item) -> Mapping[str, Any]:
+    """What a test's module sets on top of its placement."""
+    found: Mapping[str, Any] = getattr(getattr(item, "module", None), "SETTINGS", {})
+    return found
 
 
 def shape_of(item: pytest.Item) -> str:
