@@ -7,6 +7,8 @@ DEV    := $(VENV)/.installed-dev
 ENGINES := $(BIN)/python scripts/engines
 # two workers: a module stays in one, for its server and its database
 PARALLEL := -n 2 --dist loadfile
+# a shape of deployment stays in one worker, so that its stories share what is started
+BY_SHAPE := -n 2 --dist loadgroup
 # unit tests over real sockets, processes and terminals: right, but too slow for every save
 SOCKETS := tests/unit/app tests/unit/bench tests/unit/cli tests/unit/rpc tests/unit/scripts tests/unit/sdk
 
@@ -42,14 +44,14 @@ check: $(DEV)  ## ruff, mypy strict, architecture and quick unit tests: for ever
 contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL when needed)
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract
 
-scenarios: $(DEV)  ## black-box stories against the real server process
-	@$(BIN)/python -m pytest tests/scenarios
+scenarios: $(DEV)  ## black-box stories against real processes: the monolith and the stages 1 to 4 (starts engines)
+	@$(ENGINES) run -- $(BIN)/python -m pytest $(BY_SHAPE) tests/scenarios
 
 test: check  ## everything, engines included
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract tests/property
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS)
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
-	@$(BIN)/python -m pytest $(PARALLEL) tests/scenarios
+	@$(ENGINES) run -- $(BIN)/python -m pytest $(BY_SHAPE) tests/scenarios
 
 test-fast: check  ## without engines and processes
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS) tests/property

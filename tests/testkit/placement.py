@@ -6,6 +6,7 @@ Stories are written against `Placement` alone, so that they can be told again of
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import os
 import random
@@ -47,6 +48,7 @@ QUICK: dict[str, Any] = {
         "sends_per_second_per_user": 0,
         "cursor_flush_seconds": 1.0,
         "drain_seconds": DRAIN_SECONDS,
+        "catch_up_limit": 5000,  # a page that was away for seconds of fast talk lacks more than the default
         "max_json_bytes": MAX_JSON,
         "max_frame_bytes": MAX_FRAME,
     },
@@ -105,6 +107,14 @@ class Node:
         self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
         self._process: subprocess.Popen[bytes] | None = None
         self.addresses: dict[str, Any] = {}
+
+    def on(self, config: Path) -> Node:
+        """The same node, of the same addresses and data, on another configuration; to be started when this one has
+        stopped."""
+        twin = copy.copy(self)
+        twin._config = config
+        twin._process = None
+        return twin
 
     @property
     def running(self) -> bool:
@@ -223,10 +233,19 @@ class Node:
 class Placement:
     """A deployment: its nodes, and the addresses that clients know."""
 
-    def __init__(self, nodes: Iterable[Node], folder: Path, admin_secret: str = "", keys: Path | None = None) -> None:
+    def __init__(
+        self,
+        nodes: Iterable[Node],
+        folder: Path,
+        admin_secret: str = "",
+        keys: Path | None = None,
+        shared: Mapping[str, Any] | None = None,
+    ) -> None:
         """Without an `admin_secret` the process makes its own and gives verification codes in its answers."""
         self.nodes = {node.name: node for node in nodes}
         self.folder = folder
+        self.shared = shared or {}
+        """Settings of all nodes alike: engines, secrets, folders."""
         self._admin_secret = admin_secret
         self.keys = keys or next(iter(self.nodes.values())).data_dir / "secrets"
         """The folder of the RSA key pair."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,24 @@ CLUSTERS = tuple(f"stage{name}" for name in STAGES)
 
 def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
     """The processes of config/stages/<name>.yaml, made quick. Needs the run's engines."""
-    config = ROOT / "config" / "stages" / f"{name}.yaml"
-    processes: dict[str, dict[str, Any]] = yaml.safe_load(config.read_text())["processes"]
     shared = merged(merged(QUICK, _shared(folder)), settings or {})
-    _migrate(config, folder, shared)
-    nodes = [Node(node, tuple(own["roles"]), folder, config, shared) for node, own in processes.items()]
-    return Placement(nodes, folder, shared["auth"]["admin_secret"], folder / "keys")
+    _migrate(config_of(name), folder, shared)
+    return Placement(nodes_of(name, folder, shared), folder, shared["auth"]["admin_secret"], folder / "keys", shared)
+
+
+def config_of(name: str) -> Path:
+    """A stage's file."""
+    return ROOT / "config" / "stages" / f"{name}.yaml"
+
+
+def nodes_of(name: str, folder: Path, shared: Mapping[str, Any], without: Collection[str] = ()) -> list[Node]:
+    """The processes of a stage but some, on what `shared` says of engines, secrets and folders."""
+    processes: dict[str, dict[str, Any]] = yaml.safe_load(config_of(name).read_text())["processes"]
+    return [
+        Node(node, tuple(own["roles"]), folder, config_of(name), shared)
+        for node, own in processes.items()
+        if node not in without
+    ]
 
 
 def _shared(folder: Path) -> dict[str, Any]:
