@@ -1,72 +1,43 @@
-"""The ports of group, called directly and encoded, every idempotent call made twice as a transport may."""
+"""The ports of group, called directly, encoded and over TCP, every idempotent call made twice as a transport may."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
 from testkit.groups import ANNA, BORIS, CLARA, OWNER, GroupWorld
+from testkit.rpc import TRANSPORTS, Twice, Wires
 from xinyu.group.errors import ApplicationHandled, GroupNotFound, NotAMember, OwnerCannotLeave
 from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.group.types import ApplicationStatus, GroupInfo
 from xinyu.kernel.ids import GroupId
-from xinyu.kernel.port import Port
 from xinyu.message.types import EntryType, Role
 from xinyu.rpc.dispatch import Dispatcher
-from xinyu.rpc.spec import MethodSpec
-from xinyu.rpc.stub import Call, Transport, make_stub
-from xinyu.rpc.transport_local import LocalTransport
+from xinyu.rpc.stub import make_stub
 from xinyu.rpc.transport_loopback import LoopbackTransport
 from xinyu.storage.sql import SqliteDatabase
-
-PortT = TypeVar("PortT", bound=Port)
-
-
-class Twice(Transport):
-    """Makes idempotent calls twice and gives the second answer."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-
-    def bind(self, method: MethodSpec) -> Call:
-        call = self._inner.bind(method)
-
-        async def twice(*args: Any, **kwargs: Any) -> Any:
-            if method.idempotent:
-                await call(*args, **kwargs)
-            return await call(*args, **kwargs)
-
-        return twice
 
 
 class Stubs:
     """The three ports over one transport."""
 
-    def __init__(self, world: GroupWorld, encoded: bool) -> None:
+    def __init__(self, world: GroupWorld, wires: Wires) -> None:
         self.world = world
-        self._encoded = encoded
-        self.groups = self._stub(GroupPort, world.groups)
-        self.members = self._stub(MembershipPort, world.members)
-        self.applications = self._stub(GroupApplyPort, world.applications)
-
-    def _stub(self, port: type[PortT], service: Port) -> PortT:
-        if not self._encoded:
-            return make_stub(port, Twice(LocalTransport(lambda: service)))
-        dispatcher = Dispatcher()
-        dispatcher.add(port, service)
-        return make_stub(port, Twice(LoopbackTransport(dispatcher)))
+        self.groups = wires.stub(GroupPort, world.groups)
+        self.members = wires.stub(MembershipPort, world.members)
+        self.applications = wires.stub(GroupApplyPort, world.applications)
 
 
-@pytest.fixture(params=["direct", "loopback"])
+@pytest.fixture(params=TRANSPORTS)
 async def stubs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stubs]:
     database = SqliteDatabase(tmp_path / "groups.db")
     await database.start()
     world = GroupWorld(database)
     await world.start()
-    yield Stubs(world, encoded=request.param == "loopback")
+    async with Wires.open(request.param, Twice) as wires:
+        yield Stubs(world, wires)
     await database.stop()
 
 

@@ -1,19 +1,19 @@
-"""The ports of message, called directly and encoded, every idempotent call made twice as a transport may."""
+"""The ports of message, called directly, encoded and over TCP, every idempotent call made twice as a transport may."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import pytest
 
+from testkit.rpc import TRANSPORTS, Twice, Wires
 from testkit.talks import ANN, BOB, CID, CROWD, DAN, TalkWorld, talk_world
 from testkit.waiting import eventually
 from xinyu.kernel.errors import Category
 from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, MsgId, SessionId, UserId, new_msg_id
-from xinyu.kernel.port import Port
 from xinyu.message.errors import (
     BadMsgId,
     BadQuote,
@@ -40,51 +40,23 @@ from xinyu.message.types import (
     private_ref,
 )
 from xinyu.rpc.dispatch import Dispatcher
-from xinyu.rpc.spec import MethodSpec
-from xinyu.rpc.stub import Call, Transport, make_stub
-from xinyu.rpc.transport_local import LocalTransport
+from xinyu.rpc.stub import make_stub
 from xinyu.rpc.transport_loopback import LoopbackTransport
 
-PortT = TypeVar("PortT", bound=Port)
 TO_ANN, TO_BOB, TO_DAN, TO_CROWD = private_ref(ANN), private_ref(BOB), private_ref(DAN), group_ref(CROWD)
 PHONE = DeviceId("phone")
 FAR = 2**63 - 1
 
 
-class Twice(Transport):
-    """Makes idempotent calls twice and gives the second answer."""
-
-    def __init__(self, inner: Transport) -> None:
-        self._inner = inner
-
-    def bind(self, method: MethodSpec) -> Call:
-        call = self._inner.bind(method)
-
-        async def twice(*args: Any, **kwargs: Any) -> Any:
-            if method.idempotent:
-                await call(*args, **kwargs)
-            return await call(*args, **kwargs)
-
-        return twice
-
-
 class Stubs:
     """The four ports over one transport."""
 
-    def __init__(self, world: TalkWorld, encoded: bool) -> None:
+    def __init__(self, world: TalkWorld, wires: Wires) -> None:
         self.world = world
-        self._encoded = encoded
-        self.messages = self._stub(MessagePort, world.messages)
-        self.conversations = self._stub(ConversationPort, world.ports.conversations)
-        self.devices = self._stub(DevicePort, world.ports.devices)
-        self.effects = self._stub(EffectPort, world.effects)
-
-    def _stub(self, port: type[PortT], service: Port) -> PortT:
-        if not self._encoded:
-            return make_stub(port, Twice(LocalTransport(lambda: service)))
-        dispatcher = Dispatcher()
-        dispatcher.add(port, service)
-        return make_stub(port, Twice(LoopbackTransport(dispatcher)))
+        self.messages = wires.stub(MessagePort, world.messages)
+        self.conversations = wires.stub(ConversationPort, world.ports.conversations)
+        self.devices = wires.stub(DevicePort, world.ports.devices)
+        self.effects = wires.stub(EffectPort, world.effects)
 
     async def say(self, sender: UserId, ref: Ref, text: str = "hello", **more: Any) -> SendResult:
         draft = NewMessage(ref, more.pop("msg_id", None) or new_msg_id(), EntryType.TEXT, {"content": text}, **more)
@@ -99,10 +71,10 @@ def text(entry: Entry) -> str:
     return str(msgspec.json.decode(entry.content).get("content", ""))
 
 
-@pytest.fixture(params=["direct", "loopback"])
+@pytest.fixture(params=TRANSPORTS)
 async def stubs(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stubs]:
-    async with talk_world(tmp_path) as world:
-        yield Stubs(world, encoded=request.param == "loopback")
+    async with talk_world(tmp_path) as world, Wires.open(request.param, Twice) as wires:
+        yield Stubs(world, wires)
 
 
 def test_no_two_methods_share_a_command() -> None:

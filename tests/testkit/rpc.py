@@ -18,7 +18,7 @@ from xinyu.rpc.pool import RpcClient, Target
 from xinyu.rpc.server import RpcServer
 from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.spec import MethodSpec
-from xinyu.rpc.stub import Transport, make_stub
+from xinyu.rpc.stub import Call, Transport, make_stub
 from xinyu.rpc.transport_local import LocalTransport
 from xinyu.rpc.transport_loopback import LoopbackTransport
 from xinyu.rpc.transport_tcp import FixedPicker, Picker, TcpTransport
@@ -162,6 +162,23 @@ class InOrder(Picker):
 
     def ended(self, target: Target) -> None:
         self.busy.remove(target)
+
+
+class Twice(Transport):
+    """Makes idempotent calls twice and gives the second answer, as a transport that lost the first may."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+
+    def bind(self, method: MethodSpec) -> Call:
+        call = self._inner.bind(method)
+
+        async def twice(*args: Any, **kwargs: Any) -> Any:
+            if method.idempotent:
+                await call(*args, **kwargs)
+            return await call(*args, **kwargs)
+
+        return twice
 
 
 TRANSPORTS = ("direct", "loopback", "tcp")
