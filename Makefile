@@ -13,7 +13,7 @@ BY_SHAPE := -n 2 --dist loadgroup
 SOCKETS := tests/unit/app tests/unit/bench tests/unit/cli tests/unit/rpc tests/unit/scripts tests/unit/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast check contract scenarios bench docs clean
+.PHONY: help run cluster test test-fast check contract scenarios bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,6 +34,9 @@ $(DEV): pyproject.toml | $(VENV)/bin/python
 
 run: $(RUN)  ## install and start the whole server in one process (config/monolith.yaml)
 	@exec $(BIN)/xinyu run --config config/monolith.yaml
+
+cluster: $(RUN)  ## start stage 4 (every domain a process, two gateways), start again what dies, until Ctrl-C
+	@exec scripts/gateways_run.sh start 4 --watch
 
 check: $(DEV)  ## ruff, mypy strict, architecture and quick unit tests: for every save
 	@$(BIN)/ruff check xinyu tests scripts
@@ -63,6 +66,7 @@ bench: $(DEV)  ## measure WORKLOADS W1, W2 and W4 with their calibrations
 docs: $(DEV)  ## write the generated references in docs/reference
 	@$(BIN)/python scripts/generate_docs.py
 
-clean:  ## remove the environment and the private engines' data (never the server's data folder)
+clean:  ## remove the environment, local stages and the private engines' data (never the server's data folder)
+	@[ ! -d .run/cluster ] || [ ! -x $(BIN)/python ] || scripts/gateways_run.sh stop
 	@[ ! -d .run/engines ] || $(PYTHON) scripts/engines stop --force
 	@rm -rf $(VENV) .run .mypy_cache .ruff_cache .pytest_cache

@@ -101,16 +101,17 @@ def _install_missing(instances: Sequence[Instance]) -> None:
         )
 
 
-def _start_all(instances: Sequence[Instance], keep: bool) -> list[State]:
+def start_all(instances: Sequence[Instance], keep: bool) -> list[State]:
+    """Start these at once, installing first what they miss. Raises EngineError."""
     _install_missing(instances)
-    with ThreadPoolExecutor(len(instances)) as pool:
+    with ThreadPoolExecutor(max(1, len(instances))) as pool:
         return list(pool.map(lambda instance: instance.start(keep), instances))
 
 
 def _start(options: argparse.Namespace) -> int:
     began = time.monotonic()
     instances = _instances(options.engines)
-    for instance, state in zip(instances, _start_all(instances, keep=True), strict=True):
+    for instance, state in zip(instances, start_all(instances, keep=True), strict=True):
         print(_line(instance, state))
     print(f'ready after {time.monotonic() - began:.1f} s; for this shell: eval "$(scripts/engines env)"')
     return 0

@@ -13,6 +13,7 @@ from xinyu.user.sealing import (
     PRIVATE_NAME,
     KeyFileError,
     PrivateKey,
+    make_key_pair,
     public_pem,
     read_or_make_key_pair,
     read_private_key,
@@ -89,6 +90,16 @@ def password_key(settings: Settings) -> PrivateKey:
     if key.key_size < KEY_BITS:
         raise ConfigError(f"user.rsa_private_key_path: {path} has {key.key_size} bits; at least {KEY_BITS} are needed")
     return key
+
+
+def make_password_key(path: Path) -> None:
+    """A new RSA key pair in a file of its own. Raises ConfigError, also where a file is there already."""
+    try:
+        make_key_pair(path)
+    except KeyFileError as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def public_key_pem(settings: Settings) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from xinyu.app.accounts.grants import for_migration
-from xinyu.app.secrets import public_key_pem
+from xinyu.app.secrets import make_password_key, private_key_path, public_key_pem
 from xinyu.app.settings import ConfigError, as_yaml, defaults_yaml, shown
 from xinyu.app.supervisor import Process
 from xinyu.cli.config_check import checked
@@ -57,6 +59,23 @@ def defaults() -> None:
 def public(config: ConfigOption = None, node: NodeOption = None) -> None:
     """Print the RSA public key in PEM: VITE_RSA_PUBLIC_KEY of the web clients' build."""
     out.print(public_key_pem(settings_of(config, node)), end="", markup=False)
+
+
+@key_commands.command()
+def make(
+    config: ConfigOption = None,
+    node: NodeOption = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The file; default: user.rsa_private_key_path of the configuration.")
+    ] = None,
+) -> None:
+    """Make the RSA key pair that clients encrypt passwords for, in a file for its owner alone. Every process that hosts
+    `user` needs the same. Never overwrites one."""
+    path = to or private_key_path(settings_of(config, node))
+    make_password_key(path)
+    out.print(
+        f"{path}: a new RSA key pair; `xinyu keys public` prints the public half of the configured one", markup=False
+    )
 
 
 def migrate(config: ConfigOption = None, node: NodeOption = None) -> None:

@@ -77,14 +77,26 @@ def read_or_make_key_pair(folder: Path) -> rsa.RSAPrivateKey:
     Raises KeyFileError."""
     path = folder / PRIVATE_NAME
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        pem = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS).private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        _write_once(path, pem, 0o600)
+        _write_new_key(path)
     key = read_private_key(path)
     _publish(folder / PUBLIC_NAME, public_pem(key).encode("ascii"))
     return key
+
+
+def make_key_pair(path: Path) -> None:
+    """A new key pair in one file (mode 0600). Raises KeyFileError where there is a file: what was encrypted for its
+    key could be read no more."""
+    if path.exists() or not _write_new_key(path):
+        raise KeyFileError(f"{path} is there already; choose another name, or remove it if nobody uses its key")
+
+
+def _write_new_key(path: Path) -> bool:
+    """Returns False where another process was first."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    pem = rsa.generate_private_key(public_exponent=65537, key_size=KEY_BITS).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return _write_once(path, pem, 0o600)
 
 
 def seal(key: PrivateKey, password: str) -> str:
@@ -107,8 +119,9 @@ def _publish(path: Path, pem: bytes) -> None:
     _write_once(path, pem, 0o644)
 
 
-def _write_once(path: Path, content: bytes, mode: int) -> None:
-    """Write a whole file under its name, or leave the one that another process wrote first."""
+def _write_once(path: Path, content: bytes, mode: int) -> bool:
+    """Write a whole file under its name, or leave the one that another process wrote first. Returns whether it is
+    ours."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -116,7 +129,10 @@ def _write_once(path: Path, content: bytes, mode: int) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    else:
+        return True
     finally:
         draft.unlink()

@@ -109,6 +109,26 @@ def test_show_masks_secrets_and_tells_what_is_in_force(run: Run, monkeypatch: py
     assert shown["log"]["level"] == "debug" and shown["node"] == "n7" and "db/x" in shown["storage"]["dsn"]
 
 
+def test_keys_make_writes_a_pair_for_its_owner_alone_and_never_over_another(run: Run, tmp_path: Path) -> None:
+    made = tmp_path / "keys" / "cluster.pem"
+    code, out, _ = run("keys", "make", "--to", str(made))
+    assert code == 0 and str(made) in out
+    assert made.stat().st_mode & 0o777 == 0o600 and made.read_text().startswith("-----BEGIN PRIVATE KEY-----\n")
+    first = made.read_bytes()
+    code, _, err = run("keys", "make", "--to", str(made))
+    assert code == 1 and f"{made} is there already" in err and made.read_bytes() == first
+    code, _, err = run("keys", "make", "--to", str(made / "below"))
+    assert code == 1 and err.count("\n") == 1
+
+
+def test_keys_make_without_a_name_makes_the_configured_one(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("keys", "make")
+    private = tmp_path / "data" / "secrets" / "rsa_private.pem"
+    assert code == 0 and str(private) in out and private.exists()
+    assert run("keys", "public")[0] == 0
+    assert run("keys", "make")[0] == 1
+
+
 def test_the_public_key_is_made_once_and_printed_in_pem(run: Run, tmp_path: Path) -> None:
     code, first, _ = run("keys", "public")
     assert (

@@ -4,53 +4,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local_engines import packages
 from local_engines.instance import Instance
-from local_engines.process import EngineError, ask, identity, is_ours, terminate
-from local_engines.servers import Server, find_program
+from local_engines.process import EngineError, identity, is_ours, terminate
+from local_engines.servers import find_program
+from testkit.echo_engine import Echo
 
 # An engine outlives the object that started it: that is its purpose, and what Popen warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
-
-ECHO = """
-import socket, sys
-open(sys.argv[1] + "/starts", "a").write("x")
-with socket.create_server(("127.0.0.1", int(open(sys.argv[1] + "/port").read()))) as server:
-    while True:
-        connection, _ = server.accept()
-        connection.sendall(b"hello")
-        connection.close()
-"""
-
-
-class Echo(Server):
-    """The smallest engine: says hello."""
-
-    name = "echo"
-    variable = "ECHO"
-    packages = ("echo",)
-    program = ECHO
-
-    def missing(self) -> str | None:
-        return None
-
-    def prepare(self, folder: Path, port: int, secret: str) -> None:
-        (folder / "data").mkdir(exist_ok=True)
-        (folder / "port").write_text(str(port))
-
-    def command(self, folder: Path) -> Sequence[str]:
-        return [sys.executable, "-c", self.program, str(folder)]
-
-    def is_ready(self, folder: Path, port: int, secret: str) -> bool:
-        return ask(port, b"") == b"hello"
-
-    def address(self, port: int, secret: str) -> str:
-        return f"127.0.0.1:{port}"
 
 
 class Dying(Echo):
