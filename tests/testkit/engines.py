@@ -120,3 +120,12 @@ def own_redis(tmp_path: Path) -> Iterator[OwnEngine]:
     engine.start()
     yield engine
     engine.kill()
+
+
+@pytest.fixture
+def own_mysql(tmp_path: Path) -> Iterator[OwnEngine]:
+    """A running MySQL of the test's own."""
+    engine = OwnEngine("mysql", tmp_path / "mysql")
+    engine.start()
+    yield engine
+    engine.kill()

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from testkit.accounts import DOMAINS, least_accounts
 from testkit.engines import address_of
 from testkit.mysql import made_schema
 from testkit.placement import QUICK, ROOT, Node, Placement, environment, merged
@@ -20,12 +21,15 @@ from xinyu.user.sealing import read_or_make_key_pair
 STAGES = ("1", "2", "2-joined", "3", "4")
 CLUSTERS = tuple(f"stage{name}" for name in STAGES)
 """As scenarios call them."""
+NO_DATABASE = "mysql://nobody@127.0.0.1:1/nothing"
+"""The default DSN of a deployment whose every role has its own."""
 
 
 def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
     """The processes of config/stages/<name>.yaml, made quick. Needs the run's engines."""
     shared = merged(merged(QUICK, _shared(folder)), settings or {})
     _migrate(config_of(name), folder, shared)
+    shared = merged(shared, {"storage": _accounts(shared["storage"]["dsn"])})
     return Placement(nodes_of(name, folder, shared), folder, shared["auth"]["admin_secret"], folder / "keys", shared)
 
 
@@ -58,6 +62,12 @@ def _shared(folder: Path) -> dict[str, Any]:
         "media": {"blob_dir": str(folder / "media")},
         "user": {"rsa_private_key_path": str(keys / "rsa_private.pem")},
     }
+
+
+def _accounts(admin_dsn: str) -> dict[str, Any]:
+    """Services run with rights on their own tables alone, so that no story passes by reading another's."""
+    accounts = least_accounts(dict.fromkeys(DOMAINS, admin_dsn))
+    return {"dsn": NO_DATABASE, "dsn_by_role": {role: account.dsn for role, account in accounts.items()}}
 
 
 def _migrate(config: Path, folder: Path, settings: Mapping[str, Any]) -> None:
