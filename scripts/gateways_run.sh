@@ -3,6 +3,6 @@
 set -e
 here=$(cd "$(dirname "$0")/.." && pwd)
 python=${XINYU_PYTHON:-$here/.venv/bin/python}
-[ -x "$python" ] || make --silent -C "$here" .venv/.installed >&2
+[ -n "$XINYU_PYTHON" ] || [ -e "$here/.venv/.installed" ] || make --silent -C "$here" .venv/.installed >&2
 export PYTHONPATH="$here/scripts:$here${PYTHONPATH:+:$PYTHONPATH}"
 exec "$python" -m local_cluster "$@"

@@ -12,7 +12,7 @@ from local_engines.process import last_lines
 
 from .engines import Engines
 from .node import Addresses, Nodes
-from .schema import migrate, schema_dsn
+from .schema import make_accounts, migrate, schema_dsn
 from .stage import Plan, read_plan, write_configuration
 from .state import NodeState, State, in_turns, read_state, write_state
 from .workplace import ClusterError, Workplace
@@ -139,6 +139,8 @@ class Cluster:
             if not plan.embedded:
                 self._say("schemas")
                 migrate(self.workplace)
+                if "mysql" in engines:
+                    make_accounts(self.workplace)
         except BaseException:
             self._engines.leave(stage, self._say)
             raise

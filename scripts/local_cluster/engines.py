@@ -42,14 +42,17 @@ class Engines:
             before = [name for name in names if self._instances[name].state() is not None]
             after = [name for name in names if name not in before]
             # One that runs is another's to keep or to stop: only what we start is asked to stay.
-            states = dict(zip(before, start_all([self._instances[name] for name in before], keep=False), strict=True))
-            for name, state in zip(after, start_all([self._instances[n] for n in after], keep=True), strict=True):
-                record.ours[name] = _life(state)
-                states[name] = state
+            start_all([self._instances[name] for name in before], keep=False)
+            try:
+                start_all([self._instances[name] for name in after], keep=True)
+            finally:  # where one cannot be had, the others are to be stopped by `leave`
+                for name in after:
+                    if (state := self._instances[name].state()) is not None:
+                        record.ours[name] = _life(state)
             for name in names:
                 users = record.users.setdefault(name, [])
                 users += [stage] * (stage not in users)
-            return {name: self._instances[name].address(state) for name, state in states.items()}
+            return {name: self._address(name) for name in names}
 
     def leave(self, stage: str, say: Callable[[str], None]) -> None:
         """A stage needs none any more: stop what was started for stages and no other stage uses."""
@@ -78,6 +81,13 @@ class Engines:
             return []
         users = self._read().users
         return [name for name in users if stage in users[name] and self._instances[name].state() is None]
+
+    def _address(self, name: str) -> str:
+        instance = self._instances[name]
+        state = instance.state()
+        if state is None:
+            raise EngineError(f"{name} ended at once; log: {instance.log}")
+        return instance.address(state)
 
     @contextlib.contextmanager
     def _record(self) -> Iterator[_Record]:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from xinyu.app.roles import ROLES
+
 from .cluster import Status
 from .node import Addresses
 from .workplace import CHECKOUT, Workplace
@@ -43,7 +45,7 @@ def as_table(statuses: Sequence[Status]) -> str:
 
 
 def _row(status: Status) -> tuple[str, ...]:
-    roles = "all" if len(status.roles) >= ALL_ROLES else ",".join(status.roles)
+    roles = "all" if len(status.roles) == len(ROLES) else ",".join(status.roles)
     addresses = status.addresses
     ready = "yes" if status.ready else "no" if status.pid else "not running"
     return (
@@ -57,17 +59,13 @@ def _row(status: Status) -> tuple[str, ...]:
     )
 
 
-ALL_ROLES = 9
-
-
 def advice(workplace: Workplace, statuses: Sequence[Status]) -> str:
     """What to try on a stage that is up."""
     command, stage = "scripts/gateways_run.sh", workplace.stage
-    where = [f"export XINYU_CONFIG={os.pathsep.join(map(_short, workplace.configs))}"]
     entrances = [status for status in statuses if status.addresses.http]
     sockets = [status.addresses for status in statuses if status.addresses.ws]
     folder = "" if workplace.root == Workplace(stage).root else f" --folder {_short(workplace.root)}"
-    lines = ["try next", *(f"  {line}" for line in where)]
+    lines = ["try next", f"  export XINYU_CONFIG={os.pathsep.join(map(_short, workplace.configs))}"]
     program = _short(CHECKOUT / ".venv" / "bin" / "xinyu")
     if len(statuses) > 1:
         lines.append(f"  {program} cluster")

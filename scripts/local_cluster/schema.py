@@ -1,4 +1,4 @@
-"""A stage's tables on the private MySQL: a schema of its own, brought up to date."""
+"""A stage's tables: brought up to date, and on the private MySQL a schema and accounts of their own."""
 
 from __future__ import annotations
 
@@ -6,26 +6,46 @@ import contextlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import pymysql
 from sqlalchemy.engine import make_url
 
+from xinyu.app.accounts.grants import role_accounts
+from xinyu.app.settings import load_settings
+
 from .workplace import CHECKOUT, ClusterError, Workplace
 
 MIGRATE_SECONDS = 120
+LOOPBACK = "127.0.0.1"
+"""Where connections to the private MySQL come from."""
 
 
 def schema_dsn(workplace: Workplace, server: str) -> str:
     """The DSN of the stage's schema on a server given by any DSN; the schema is made where it is missing."""
-    url = make_url(server)
     name = f"xinyu_{workplace.label}"
+    _execute(server, [f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4"])
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+def make_accounts(workplace: Workplace) -> None:
+    """An account for each role, with rights on its own tables alone, as `xinyu grants` would have it. The tables must
+    be there. Made anew each time: its password may be another now, and so may its tables."""
+    settings = load_settings(workplace.configs)
+    for account in role_accounts(settings):
+        drop = f"DROP USER IF EXISTS '{account.address.user}'@'{LOOPBACK}'"
+        _execute(settings.storage.dsn, [drop, *account.statements(LOOPBACK, with_password=True)])
+
+
+def _execute(dsn: str, statements: Iterable[str]) -> None:
+    url = make_url(dsn)
     connection: Any = pymysql.connect(
         host=url.host, port=url.port or 3306, user=url.username, password=str(url.password or ""), autocommit=True
     )
     with contextlib.closing(connection), connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
-    return url.set(database=name).render_as_string(hide_password=False)
+        for statement in statements:
+            cursor.execute(statement)
 
 
 def migrate(workplace: Workplace) -> None:

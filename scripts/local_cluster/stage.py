@@ -15,7 +15,8 @@ from local_engines.servers import SERVERS
 from xinyu.app.roles import ROLES
 from xinyu.app.settings import ConfigError, Settings, load_settings
 from xinyu.app.settings_files import merged, read_yaml
-from xinyu.app.shape import roles_of
+from xinyu.app.shape import histories_of, roles_of
+from xinyu.storage.accounts import Address, with_account
 from xinyu.user.sealing import read_or_make_key_pair
 
 from .workplace import CHECKOUT, ClusterError, Workplace, write_yaml
@@ -138,7 +139,7 @@ def _shared(workplace: Workplace, settings: Settings, engines: Mapping[str, str]
     workplace.media.mkdir(exist_ok=True, mode=0o700)
     key, blobs = settings.user.rsa_private_key_path, settings.media.blob_dir
     return {
-        "storage": {"dsn": engines.get("mysql", settings.storage.dsn)},
+        "storage": _storage(workplace, settings, engines),
         "presence": {
             "redis_url": engines.get("redis", presence.redis_url),
             "redis_prefix": f"xinyu:{workplace.label}:" if own_prefix else presence.redis_prefix,
@@ -154,6 +155,25 @@ def _shared(workplace: Workplace, settings: Settings, engines: Mapping[str, str]
         "rpc": {"secret": settings.rpc.secret or made["rpc_secret"]},
         "user": {"rsa_private_key_path": str(workplace.keys / "rsa_private.pem") if "{data_dir}" in key else key},
         "media": {"blob_dir": str(workplace.media) if "{data_dir}" in blobs else blobs},
+    }
+
+
+def _storage(workplace: Workplace, settings: Settings, engines: Mapping[str, str]) -> dict[str, Any]:
+    """On a private MySQL every role has an account of its own, which schema.py makes."""
+    if "mysql" not in engines:
+        return {"dsn": settings.storage.dsn}
+    everything = Address.of(engines["mysql"])
+    assert everything is not None, "a DSN of MySQL"
+    passwords = workplace.secrets([f"mysql_{role}" for role, _ in histories_of(ROLES)])
+    accounts = {name.removeprefix("mysql_"): password for name, password in passwords.items()}
+    return {
+        "dsn": engines["mysql"],
+        "migration_user": everything.user,
+        "migration_password": everything.password,
+        "dsn_by_role": {
+            role: with_account(engines["mysql"], f"{workplace.label}_{role}", password)
+            for role, password in accounts.items()
+        },
     }
 
 

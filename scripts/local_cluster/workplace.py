@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from local_engines.process import write_private
 CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = CHECKOUT / ".run" / "cluster"
 SECRETS = ("jwt_secret", "admin_secret", "rpc_secret")
+"""What every stage needs; passwords of accounts are beside them."""
 LARGEST_LOG = 16 * 1024 * 1024
 """A log that is longer when its node starts is put aside as log.1."""
 
@@ -73,15 +74,16 @@ class Workplace:
             path.replace(path.with_name("log.1"))
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
-    def secrets(self) -> dict[str, str]:
-        """This stage's secrets; made once. Raises ClusterError."""
+    def secrets(self, names: Sequence[str] = SECRETS) -> dict[str, str]:
+        """This stage's secrets of these names; each is made once. Raises ClusterError."""
         path = self.folder / "secrets.json"
-        if not path.exists():
-            write_private(path, json.dumps({name: secrets.token_urlsafe(48) for name in SECRETS}, indent=2) + "\n")
         try:
-            found = json.loads(path.read_text())
-            return {name: str(found[name]) for name in SECRETS}
-        except (ValueError, KeyError, TypeError):
+            kept: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
+            missing = {name: secrets.token_urlsafe(36) for name in names if name not in kept}
+            if missing:
+                write_private(path, json.dumps({**kept, **missing}, indent=2) + "\n")
+            return {name: str({**kept, **missing}[name]) for name in names}
+        except (ValueError, TypeError):
             raise ClusterError(f"{path} is damaged; delete it to have new secrets made") from None
 
     @contextlib.contextmanager

@@ -50,7 +50,7 @@ def demo(config: ConfigOption = None, node: NodeOption = None) -> None:
     path = settings.data_dir / "demo.json"
     remembered = _read(path)
     tokens = asyncio.run(_furnish(settings, entrance, remembered, path))
-    _tell(entrance, remembered, tokens, command_line("chat", config))
+    _tell(entrance, remembered, tokens, command_line("chat", config, node))
 
 
 async def _furnish(settings: Settings, entrance: Entrance, remembered: Remembered, path: Path) -> list[str]:

@@ -62,13 +62,14 @@ def settings_of(given: list[Path] | None, node: str | None = None, roles: str | 
     return settings
 
 
-def command_line(subcommand: str, given: list[Path] | None) -> str:
-    """What to type for another command on the same configuration."""
+def command_line(subcommand: str, given: list[Path] | None, node: str | None = None) -> str:
+    """What to type for another command on the same configuration, and on the same node of it where one was named."""
     program = os.path.relpath(sys.argv[0]) if "/" in sys.argv[0] else sys.argv[0]
     if program.startswith("..") or program.endswith(("__main__.py", ".pyc")):
         program = "xinyu"
     files = [file for file in given or () if file != DEFAULT_CONFIG]
-    return " ".join([program, subcommand, *(f"--config {file}" for file in files)])
+    named = [f"--node {node}"] if node is not None else []
+    return " ".join([program, subcommand, *(f"--config {file}" for file in files), *named])
 
 
 def print_table(table: Table) -> None:

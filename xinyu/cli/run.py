@@ -38,7 +38,7 @@ def run(
 
     def ready(process: Process) -> None:
         if settings.log.style != "json":
-            _welcome(process, settings, command_line("demo", config), command_line("chat", config))
+            _welcome(process, settings, command_line("demo", config, node), command_line("chat", config, node))
 
     run_server(settings, ready)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -33,10 +35,10 @@ def running_node(settings: Settings) -> RunningNode | None:
 
 
 class Entrance(NamedTuple):
-    """Where clients come in: the REST address, the WebSocket address, the key that passwords are encrypted with."""
+    """Where clients come in: the REST address, the WebSocket addresses, the key that passwords are encrypted with."""
 
     base_url: str
-    ws_url: str | None = None
+    ws_url: str | Sequence[str] | None = None
     public_key_pem: str | None = None
 
     def client(self, token: str | None = None) -> Client:
@@ -55,7 +57,15 @@ def entrance_of(settings: Settings) -> Entrance:
             f"{settings.node} serves no REST; name the configuration of a node with the role gateway_http"
         )
     key = None if settings.user.accept_plain_passwords else public_key_pem(settings)
-    return Entrance(_reachable(node.http), _reachable(node.ws) + SOCKET_PATH if node.ws else None, key)
+    sockets = [_reachable(ws) + SOCKET_PATH for ws in ([node.ws] if node.ws else _ws_of_others(settings))]
+    return Entrance(_reachable(node.http), sockets or None, key)
+
+
+def _ws_of_others(settings: Settings) -> list[str]:
+    """Where the other processes of this configuration take WebSockets on this machine."""
+    folders = {name: Path(own.get("data_dir", settings.data_dir)) for name, own in settings.processes.items()}
+    nodes = [DataFolder(folder, name).running() for name, folder in folders.items()]
+    return [node.ws for node in nodes if node is not None and node.ws]
 
 
 def _reachable(url: str) -> str:

@@ -17,9 +17,11 @@ from local_cluster.stage import ConfigError, parsed_changes, read_plan, write_co
 from local_cluster.state import NodeState, in_turns
 from local_cluster.workplace import ClusterError, Workplace, stages_in
 from local_engines.instance import Instance
+from local_engines.process import EngineError
 from testkit.echo_engine import Echo
 from xinyu.app.settings import Settings, load_settings
 from xinyu.app.shape import check_shape
+from xinyu.storage.accounts import Address
 
 pytestmark = pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 
@@ -67,6 +69,8 @@ def test_the_written_configuration_is_one_that_works_for_every_node(tmp_path: Pa
         check_shape(settings)
         assert settings.data_dir == tmp_path / "4" / "nodes" / node
         assert settings.storage.dsn == ENGINES["mysql"] and settings.presence.redis_url == ENGINES["redis"]
+        accounts = [Address.of(dsn) for dsn in settings.storage.dsn_by_role.values()]
+        assert len({(each.user, each.password) for each in accounts if each}) == len(accounts) > 1
     assert len({settings.rpc.secret for settings in nodes.values()}) == 1
     assert nodes["gateway_ws_2"].gateway.ws_port == 8082 and nodes["gateway_ws_2"].rpc.port == 8061
     assert nodes["user_1"].rpc.secret != nodes["user_1"].auth.jwt_secret
@@ -190,6 +194,22 @@ def test_an_engine_that_somebody_started_anew_meanwhile_is_his(engines: Engines,
     state = echo.start(keep=True)
     engines.leave("4", print)
     assert echo.state() == state
+
+
+def test_where_one_engine_cannot_be_had_the_others_are_stopped_again(tmp_path: Path) -> None:
+    servers = {"echo": Echo(), "broken": Broken()}
+    engines = Engines(tmp_path / "cluster", tmp_path / "engines", servers)
+    with pytest.raises(EngineError, match="no luck"):
+        engines.take("4", ["echo", "broken"])
+    engines.leave("4", print)
+    assert Instance(Echo(), tmp_path / "engines").state() is None
+
+
+class Broken(Echo):
+    """Ends at once."""
+
+    name = "broken"
+    program = "import sys; sys.exit('no luck')"
 
 
 def test_exit_codes_and_one_line_for_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
