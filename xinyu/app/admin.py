@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 import xinyu
 from xinyu.app.actions import ACTIONS, Action
-from xinyu.app.containers import Container
+from xinyu.app.containers.container import Container
 from xinyu.app.lifecycle import Runs
 from xinyu.app.settings import Settings, shown
 from xinyu.app.status import Readiness

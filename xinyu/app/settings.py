@@ -143,6 +143,8 @@ def _one_line(error: ValidationError) -> str:
         name = ".".join(map(str, item["loc"]))
         if item["type"] == "extra_forbidden":
             problems.append(f"{name}: there is no such setting (see `xinyu config defaults`)")
+        elif item["type"] == "value_error":  # our own words, which name the setting
+            problems.append(item["msg"].removeprefix("Value error, "))
         else:
             problems.append(f"{name}: {item['msg']}")
     return "; ".join(problems)

@@ -17,7 +17,7 @@ from xinyu.app.cluster.membership import Membership
 from xinyu.app.cluster.node import NodeService
 from xinyu.app.cluster.port import NodeStatus
 from xinyu.app.cluster.predecessor import Predecessor
-from xinyu.app.containers import make_container
+from xinyu.app.containers.container import make_container
 from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
 from xinyu.app.listeners import Application, HttpListener, behind_proxies, with_websocket
@@ -29,11 +29,14 @@ from xinyu.app.status import Readiness
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.storage.migrations import SchemaState, read_state, upgrade
+from xinyu.storage.migrations import SchemaState
+from xinyu.storage.redis import no_redis
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 DRAIN_STEP_SECONDS = 5.0
+HURRIED_STEP_SECONDS = 0.3
+"""What a step has left once nobody wants to wait any more."""
 COLLECT_AFTER = (20_000, 50, 100)
 """gc.set_threshold: messages make no cycles, so collections may be rare."""
 
@@ -62,31 +65,17 @@ class Process:
         """Phase STORAGE: take the data folder, open engines, bring schemas up to date or refuse old ones.
         Raises ConfigError, StorageUnavailable."""
         self._folder.take()
-        databases = self.container.databases()
-        states = []
-        for role, history in histories_of(self.roles):
-            database = databases.of_role(role)
-            await database.start()
-            state = await (upgrade if migrate else read_state)(database, history)
-            if state.too_new:
-                raise ConfigError(f"storage: {state.too_new}")
-            if state.behind:
-                raise ConfigError(
-                    f"storage: the schema of {state.domain} is at {state.current or 'nothing'}, this version needs "
-                    f"{state.head}; run `xinyu migrate` first"
-                )
-            states.append(state)
+        states = await self.container.databases().open_for(histories_of(self.roles), migrate)
         if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
             try:
                 await redis.ping()
             except StorageUnavailable as error:
-                raise ConfigError(f"presence.redis_url: Redis cannot be used ({error.message})") from error
+                raise ConfigError(f"presence.redis_url: {no_redis(error)}") from error
         return states
 
     async def close_storage(self) -> None:
         """The end of STORAGE."""
-        for database in self.container.databases().all_open():
-            await database.stop()
+        await self.container.databases().close()
         if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
             await redis.close()
         self._folder.release()
@@ -221,9 +210,11 @@ class Process:
 
     async def _step(self, name: str, work: Awaitable[None], seconds: float, hurry: asyncio.Event) -> None:
         task, skip = asyncio.ensure_future(work), asyncio.ensure_future(hurry.wait())
-        done, _ = await asyncio.wait([task, skip], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([task, skip], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if skip.done():
+            await asyncio.wait([task], timeout=HURRIED_STEP_SECONDS)
         skip.cancel()
-        if task not in done:
+        if not task.done():
             log.warning("a step of the stop took too long and was skipped", step=name)
             task.cancel()
         elif (error := task.exception()) is not None:

@@ -32,7 +32,7 @@ def check(config: ConfigOption = None, node: NodeOption = None) -> None:
     for name in names:
         if len(names) > 1:
             out.print(f"{name}:", markup=False)
-        for finding in asyncio.run(checked(settings_of(config, name))):
+        for finding in asyncio.run(checked(settings_of(config, name), registry=name == names[0])):
             colour = {"ok": "green", "warning": "yellow", "error": "red"}[finding.level]
             out.print(f"[{colour}]{finding.level:8}[/]", end="")
             out.print(" ".join(finding.text.split()), markup=False)

@@ -17,8 +17,9 @@ from xinyu.app.shape import check_shape, histories_of, roles_of
 from xinyu.cli.options import OWN_VARIABLES
 from xinyu.cli.server import running_node
 from xinyu.kernel.errors import XinyuError
+from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.migrations import History, SchemaState, read_state
-from xinyu.storage.redis import RedisDatabase
+from xinyu.storage.redis import RedisDatabase, no_redis
 from xinyu.storage.sql import Database
 from xinyu.storage.sql_sqlite import SqliteDatabase
 
@@ -30,8 +31,8 @@ class Finding(NamedTuple):
     text: str
 
 
-async def checked(settings: Settings) -> list[Finding]:
-    """Everything found, in order."""
+async def checked(settings: Settings, registry: bool = True) -> list[Finding]:
+    """Everything found, in order. Processes of one cluster share a `registry`: once is enough."""
     try:
         check_shape(settings)
     except ConfigError as error:
@@ -42,7 +43,7 @@ async def checked(settings: Settings) -> list[Finding]:
     findings += await _storage(settings, roles)
     if "presence" in roles and settings.presence.store == "redis":
         findings.append(await _redis(settings))
-    if settings.clustered:
+    if settings.clustered and registry:
         findings.append(await _registry(settings))
     return findings
 
@@ -52,8 +53,8 @@ async def _redis(settings: Settings) -> Finding:
     redis = RedisDatabase(presence.redis_url, 1, presence.redis_timeout_seconds)
     try:
         await redis.ping()
-    except XinyuError as error:
-        return Finding("error", f"presence.redis_url: Redis cannot be used ({error.message})")
+    except StorageUnavailable as error:
+        return Finding("error", f"presence.redis_url: {no_redis(error)}")
     finally:
         await redis.close()
     return Finding("ok", "presence.redis_url: Redis answers")
@@ -145,9 +146,11 @@ async def _storage(settings: Settings, roles: tuple[str, ...]) -> list[Finding]:
     databases = Databases(settings)
     findings: list[Finding] = []
     wanted: dict[Database, list[History]] = {}
+    settings_of: dict[Database, str] = {}
     for role, history in histories_of(roles):
         try:
             wanted.setdefault(databases.of_role(role), []).append(history)
+            settings_of.setdefault(databases.of_role(role), databases.setting_of(role))
         except ConfigError as error:
             findings.append(Finding("error", f"{role}: {error}"))
     for database, histories in wanted.items():
@@ -158,7 +161,9 @@ async def _storage(settings: Settings, roles: tuple[str, ...]) -> list[Finding]:
             await database.start()
             findings += [_schema(await read_state(database, history), settings.embedded) for history in histories]
         except XinyuError as error:
-            findings.append(Finding("error", f"storage: {error.message} {error.details.get('details', '')}"))
+            findings.append(
+                Finding("error", f"{settings_of[database]}: {error.message} {error.details.get('details', '')}")
+            )
         finally:
             await database.stop()
     return findings

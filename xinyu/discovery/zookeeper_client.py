@@ -13,7 +13,9 @@ from kazoo.protocol.states import KazooState, WatchedEvent
 from kazoo.security import CREATOR_ALL_ACL
 
 from xinyu.discovery.errors import DiscoveryRefused, DiscoveryUnavailable
+from xinyu.telemetry.logs import get_logger
 
+log = get_logger(__name__)
 MAX_RECONNECT_SECONDS = 1.0
 """Longest pause between attempts. Short, so that a session survives a short absence of ZooKeeper."""
 REFUSALS = (
@@ -173,6 +175,8 @@ class ZooKeeperClient:
             self._connected.set()
             self._on_connected()
         else:
+            if self._connected.is_set():
+                log.warning("no connection with ZooKeeper; the last known instances stay in use", state=state)
             self._refused = detail == "AUTH_FAILED"
             self._connected.clear()
             asyncio.get_running_loop().call_later(self._seconds, self._forget_history)

@@ -135,6 +135,11 @@ class RedisDatabase:
             return error
 
 
+def no_redis(error: StorageUnavailable) -> str:
+    """What is wrong with a Redis that cannot be used, for whoever configured it."""
+    return f"Redis cannot be used ({error.__cause__ or error.message})"
+
+
 def _packed(words: tuple[Value, ...]) -> bytes:
     packed: bytes = pack_command(words)  # type: ignore[arg-type]  # its stub takes tuples of one only
     return packed

@@ -15,9 +15,11 @@ import structlog
 
 from xinyu.telemetry.trace import current_trace_id
 
-NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart", "kazoo")
+NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart")
 """Libraries whose lines below WARNING are not for us; uvicorn would log a WebSocket's path with its query, and so the
 token, at INFO."""
+SILENT = ("kazoo",)
+"""Libraries that write a line for each attempt; whoever uses them says once what is wrong."""
 Logger = structlog.stdlib.BoundLogger
 
 
@@ -71,6 +73,8 @@ def configure_logs(level: str, style: str, service_name: str, instance_id: str, 
     root.setLevel(level.upper())
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -8,7 +8,7 @@ from typing import Any, cast, get_type_hints
 
 from dependency_injector.providers import Provider
 
-from xinyu.app.containers import Container
+from xinyu.app.containers.container import Container
 from xinyu.gateway.ports import Ports
 from xinyu.kernel.port import Port
 
