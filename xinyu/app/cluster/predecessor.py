@@ -36,6 +36,9 @@ class MixedDeliverers(Deliverers):
     def all_nodes(self) -> list[DelivererPort]:
         return self._ours.all_nodes()  # the others take no orders to close
 
+    def is_here(self, at: NodeRef) -> bool:
+        return not is_theirs(at) and self._ours.is_here(at)
+
 
 def caller_of(settings: Settings) -> Caller:
     """Calls to the predecessor's processes; no connection is made before the first."""

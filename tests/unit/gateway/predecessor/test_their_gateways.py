@@ -13,6 +13,8 @@ import pytest_asyncio
 from testkit.predecessor import RawPeer, as_gateway, line, raw_peer, raw_server, request_bytes
 from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
+from xinyu.gateway.predecessor.deliverer import PredecessorDeliverer
+from xinyu.gateway.predecessor.places import place_at
 from xinyu.gateway.predecessor.settings import PredecessorSettings
 from xinyu.kernel.ids import UserId
 
@@ -111,6 +113,14 @@ async def test_a_gateway_is_not_told_again_what_another_was_not_told(world: Sock
         async with raw_server(as_gateway, port=int(address.rsplit(":", 1)[1])) as other:
             await eventually(lambda: len(other.events(cid)) == 2, within=15)
         assert len(gateway.events(bob)) == 2, "the outbox repeats the push for the one who lacks it"
+
+
+async def test_its_gateways_are_no_nodes_of_ours(world: SocketWorld) -> None:
+    deliverers, theirs = world.process.container.deliverers(), place_at("127.0.0.1:9001")
+    ours = world.process.container.node_ref()
+    assert deliverers.is_here(ours) and not deliverers.is_here(theirs)
+    assert isinstance(deliverers.find(theirs), PredecessorDeliverer)
+    assert deliverers.all_nodes() == [deliverers.find(ours)]
 
 
 async def test_presence_commands_answer_as_the_contract_has_them(world: SocketWorld, peer: RawPeer) -> None:

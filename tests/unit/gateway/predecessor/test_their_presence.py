@@ -48,6 +48,7 @@ async def test_it_is_told_a_user_once_whatever_his_devices(world: SocketWorld, s
     page, device = await world.page(await world.token(ann)), await world.device(await world.token(ann))
     await eventually(lambda: presence.routes == {ann: address_of(world)})
     assert service.asked[0].json == {"uid": ann, "gateway_rpc": address_of(world), "ttl_sec": 3}
+    assert b"\nxinyu_predecessor_users 1.0\n" in world.process.container.metrics().render()
     await page.leave()
     await eventually(lambda: (203, ann) in service.commands())
     assert [command for command, _ in service.commands()].count(201) == 1
