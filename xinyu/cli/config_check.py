@@ -131,6 +131,8 @@ def _ports(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
         wanted.append(("gateway.http_port", gateway.http_host, gateway.http_port))
     if "gateway_ws" in roles and (gateway.ws_port != gateway.http_port or not gateway.ws_port):
         wanted.append(("gateway.ws_port", gateway.ws_host, gateway.ws_port))
+    if "gateway_ws" in roles and settings.predecessor.enabled:
+        wanted.append(("predecessor.port", settings.predecessor.host, settings.predecessor.port))
     for setting, host, port in wanted:
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

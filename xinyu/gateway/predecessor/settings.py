@@ -16,7 +16,7 @@ class PredecessorSettings(BaseModel):
 
     enabled: bool = Field(False, description="Let processes of the predecessor take part; they prove nothing.")
     host: str = Field("127.0.0.1", description="Address of the listener that every gateway_ws opens for them.")
-    port: int = Field(8060, ge=0, le=65535, description="Port of that listener; 0 picks a free one.")
+    port: int = Field(8065, ge=0, le=65535, description="Port of that listener; 0 picks a free one.")
     advertise_host: str = Field("", description="The address they are told to call us at; empty: that of the listener.")
     allowed: tuple[str, ...] = Field(
         ("127.0.0.0/8", "::1/128"), description="Networks they may call from, and be called in, as CIDR."
