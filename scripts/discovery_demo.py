@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -52,6 +53,7 @@ def main() -> int:
         )
         return 1
     configure_logs("error", "console", "discovery_demo", ROLE)
+    logging.getLogger("kazoo").setLevel(logging.CRITICAL)  # what it would say is what is shown here
     try:
         if options.instance:
             asyncio.run(_be_an_instance(options.instance[0], _settings(hosts, options.instance[1])))
@@ -72,7 +74,9 @@ def _private_zookeeper() -> str:
 
 
 def _settings(hosts: str, root: str) -> DiscoverySettings:
-    return DiscoverySettings(registry="zookeeper", zookeeper_hosts=hosts, root=root, session_seconds=SESSION_SECONDS)
+    return DiscoverySettings(
+        registry="zookeeper", zookeeper_hosts=hosts, root=root, session_seconds=SESSION_SECONDS, connect_seconds=4
+    )
 
 
 async def _be_an_instance(name: str, settings: DiscoverySettings) -> None:
