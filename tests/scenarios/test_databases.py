@@ -117,6 +117,10 @@ def command(placement: Placement, *words: str, **variables: str) -> str:
     return done.stdout
 
 
+def test_the_rights_of_migrations_are_those_that_the_page_gives() -> None:
+    assert f"GRANT {DDL} ON " in (ROOT / "docs" / "howto" / "databases.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(params=[one_schema, schema_each, server_each], ids=lambda layout: layout.__name__)
 def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     layout: Callable[[pytest.FixtureRequest], dict[str, str]] = request.param
