@@ -13,6 +13,7 @@ from types import FrameType
 
 from local_engines.process import EngineError
 from xinyu.app.settings_files import ConfigError
+from xinyu.user.sealing import KeyFileError
 
 from .cluster import READY_SECONDS, Cluster, Status, Wishes
 from .engines import Engines
@@ -39,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     try:
         return int(options.run(options))
-    except (ClusterError, ConfigError, EngineError) as error:
+    except (ClusterError, ConfigError, EngineError, KeyFileError) as error:
         print(f"xinyu: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"xinyu: {error.filename or 'the system refused'}: {error.strerror or error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

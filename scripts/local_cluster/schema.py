@@ -39,13 +39,17 @@ def make_accounts(workplace: Workplace) -> None:
 
 
 def _execute(dsn: str, statements: Iterable[str]) -> None:
+    """Raises ClusterError."""
     url = make_url(dsn)
-    connection: Any = pymysql.connect(
-        host=url.host, port=url.port or 3306, user=url.username, password=str(url.password or ""), autocommit=True
-    )
-    with contextlib.closing(connection), connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+    try:
+        connection: Any = pymysql.connect(
+            host=url.host, port=url.port or 3306, user=url.username, password=str(url.password or ""), autocommit=True
+        )
+        with contextlib.closing(connection), connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+    except pymysql.MySQLError as error:
+        raise ClusterError(f"the private MySQL refuses: {error}") from error
 
 
 def migrate(workplace: Workplace) -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from local_engines.servers import SERVERS
 from xinyu.app.roles import ROLES
-from xinyu.app.settings import ConfigError, Settings, load_settings
+from xinyu.app.settings import Settings, load_settings
 from xinyu.app.settings_files import merged, read_yaml
 from xinyu.app.shape import histories_of, roles_of
 from xinyu.storage.accounts import Address, with_account
@@ -201,6 +201,3 @@ def _free_port(taken: set[int]) -> int:
         if port not in taken:
             taken.add(port)
             return port
-
-
-__all__ = ["ConfigError", "Plan", "parsed_changes", "read_plan", "stage_names", "write_configuration"]

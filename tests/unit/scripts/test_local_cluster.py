@@ -138,12 +138,14 @@ def test_secrets_and_keys_are_made_once_and_for_the_owner_alone(local: Local) ->
     assert (local.workplace.keys / "rsa_private.pem").stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize(("mode", "words"), [("broken", "no port for me"), ("slow", "not ready after 0.5 s: services")])
+@pytest.mark.parametrize(
+    ("mode", "words"), [("broken", "no port for me"), ("slow", r"not ready after 1\.5 s: .*services")]
+)
 def test_what_cannot_start_says_why_and_leaves_nothing_behind(local: Local, mode: str, words: str) -> None:
     local.mode("services", mode)
     with pytest.raises(ClusterError, match=words) as error:
-        local.cluster.start(Wishes(within=0.5 if mode == "slow" else 20))
-    assert str(local.workplace.log("services")) in str(error.value)
+        local.cluster.start(Wishes(within=1.5 if mode == "slow" else 20))
+    assert "log: " in str(error.value)
     assert local.cluster.state() is None
     pids = (local.workplace.folder / "pids").read_text().split()
     assert pids and not any(identity(int(pid)) for pid in pids)

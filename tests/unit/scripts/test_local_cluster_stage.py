@@ -13,13 +13,13 @@ from local_cluster.cli import ENDINGS, main
 from local_cluster.cluster import Status
 from local_cluster.engines import Engines
 from local_cluster.node import Addresses, run_command
-from local_cluster.stage import ConfigError, parsed_changes, read_plan, write_configuration
+from local_cluster.stage import parsed_changes, read_plan, write_configuration
 from local_cluster.state import NodeState, in_turns
 from local_cluster.workplace import ClusterError, Workplace, stages_in
 from local_engines.instance import Instance
 from local_engines.process import EngineError
 from testkit.echo_engine import Echo
-from xinyu.app.settings import Settings, load_settings
+from xinyu.app.settings import ConfigError, Settings, load_settings
 from xinyu.app.shape import check_shape
 from xinyu.storage.accounts import Address
 
@@ -223,5 +223,8 @@ def test_exit_codes_and_one_line_for_what_is_wrong(tmp_path: Path, capsys: pytes
     said = capsys.readouterr()
     assert said.err == "xinyu: no stage is started\nxinyu: there is no stage 9; there are 0, 1, 2, 2-joined, 3, 4\n"
     assert stages_in(tmp_path) == []
+    (tmp_path / "file").touch()
+    assert main(["stop", "4", "--folder", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
     with pytest.raises(SystemExit, match="2"):
         main(["begin"])
