@@ -246,6 +246,7 @@ class LostAnswer(Database):
     """A database whose next COMMIT is carried out, but whose answer is lost."""
 
     def __init__(self, inner: Database) -> None:
+        super().__init__()
         self._inner = inner
         self.dialect = inner.dialect
         self.losses = 0
@@ -254,10 +255,10 @@ class LostAnswer(Database):
 
     async def stop(self) -> None: ...
 
-    async def read(self, work, *, brief=False):  # type: ignore[no-untyped-def]  # as in Database
+    async def run_read(self, work, brief):  # type: ignore[no-untyped-def]  # as in Database
         return await self._inner.read(work)
 
-    async def write(self, work, *, brief=False):  # type: ignore[no-untyped-def]  # as in Database
+    async def run_write(self, work, brief):  # type: ignore[no-untyped-def]  # as in Database
         result = await self._inner.write(work)
         if self.losses:
             self.losses -= 1

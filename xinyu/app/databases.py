@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xinyu.app.settings import ConfigError, Settings
+from xinyu.storage.database import DatabaseCounts
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.migrations import History, SchemaState, read_state, upgrade
 from xinyu.storage.sql import Database, open_database
+from xinyu.telemetry.readings import Reading
 
 
 class Databases:
@@ -16,6 +18,7 @@ class Databases:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._open: dict[str, Database] = {}
+        self._counts = DatabaseCounts()
 
     def dsn_of(self, role: str) -> str:
         """The DSN of a role, `{data_dir}` filled in."""
@@ -42,6 +45,7 @@ class Databases:
                 )
             except (ValueError, ImportError) as error:
                 raise ConfigError(f"storage.dsn: {error}") from error
+            self._open[dsn].counts = self._counts
         return self._open[dsn]
 
     async def open_for(self, histories: Iterable[tuple[str, History]], migrate: bool) -> list[SchemaState]:
@@ -69,6 +73,10 @@ class Databases:
         """Close what is open. Idempotent."""
         for database in self.all_open():
             await database.stop()
+
+    def readings(self) -> list[Reading]:
+        """For metrics: of all of them together."""
+        return self._counts.readings()
 
     def all_open(self) -> list[Database]:
         """Those that some role asked for."""

@@ -33,12 +33,12 @@ class RoleSpec:
 
 
 ROLES: dict[str, RoleSpec] = {
-    "gateway_http": RoleSpec("REST for clients", listeners=("http",)),
+    "gateway_http": RoleSpec("REST for clients", readings=("authenticator",), listeners=("http",)),
     "gateway_ws": RoleSpec(
         "WebSocket for clients",
         ports={DelivererPort: "deliverer"},
         runs=("deliverer", "socket_housekeeping"),
-        readings=("hub", "deliverer"),
+        readings=("authenticator", "hub", "requests", "deliverer"),
         drains=("requests",),
         listeners=("ws",),
     ),
@@ -52,6 +52,7 @@ ROLES: dict[str, RoleSpec] = {
             CodePort: "code_service",
         },
         runs=("user_housekeeping",),
+        readings=("databases",),
         domain="user",
     ),
     "contact": RoleSpec(
@@ -62,6 +63,7 @@ ROLES: dict[str, RoleSpec] = {
             ContactGroupPort: "contact_group_service",
         },
         runs=("contact_relay",),
+        readings=("databases",),
         domain="contact",
     ),
     "group": RoleSpec(
@@ -72,6 +74,7 @@ ROLES: dict[str, RoleSpec] = {
             GroupApplyPort: "group_apply_service",
         },
         runs=("group_relay",),
+        readings=("databases",),
         domain="group",
     ),
     "message": RoleSpec(
@@ -84,7 +87,7 @@ ROLES: dict[str, RoleSpec] = {
             CompletionPort: "pusher",
         },
         runs=("appender", "pusher", "outbox_run"),
-        readings=("appender", "pusher", "outbox_run"),
+        readings=("databases", "appender", "pusher", "outbox_run"),
         drains=("appender",),
         domain="message",
     ),
@@ -95,11 +98,17 @@ ROLES: dict[str, RoleSpec] = {
         readings=("delivery_service",),
         drains=("delivery_service",),
     ),
-    "presence": RoleSpec("who is connected where", ports={PresencePort: "presence_service"}),
+    "presence": RoleSpec(
+        "who is connected where",
+        ports={PresencePort: "presence_service"},
+        runs=("presence_service",),
+        readings=("presence_service",),
+    ),
     "media": RoleSpec(
         "uploads and files",
         ports={UploadPort: "upload_service", MediaPort: "media_service", EmoticonPort: "emoticon_service"},
         runs=("upload_sweep",),
+        readings=("databases",),
         domain="media",
     ),
 }

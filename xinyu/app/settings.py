@@ -36,6 +36,7 @@ class LogSettings(BaseModel):
 
     level: str = Field("info", pattern="^(debug|info|warning|error)$", description="Least level that is written.")
     style: str = Field("console", pattern="^(console|json)$", description="For the eye, or JSON lines.")
+    slow_request_ms: int = Field(1000, ge=0, description="Requests of clients that take so long are logged; 0: none.")
 
 
 class AuthSettings(BaseModel):

@@ -32,7 +32,8 @@ def run(
             f"node: {settings.node} is none of this configuration's processes ({', '.join(settings.processes)}); "
             "name one with --node, or the roles of a further one with --roles"
         )
-    configure_logs(settings.log.level, settings.log.style, ",".join(settings.roles) or "xinyu", settings.node)
+    told, service = settings.log, ",".join(settings.roles) or "xinyu"
+    configure_logs(told.level, told.style, service, settings.node, slow_request_ms=told.slow_request_ms)
     for name in stray_variables(dict(os.environ), OWN_VARIABLES):
         log.warning("a variable names no setting and has no effect", variable=name)
 

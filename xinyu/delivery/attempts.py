@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 
 from xinyu.delivery.nodes import Deliverers
 from xinyu.delivery.port import DelivererPort
 from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal
-from xinyu.kernel.errors import Unavailable, XinyuError
+from xinyu.kernel.errors import DeadlineExceeded, Unavailable, XinyuError, code_of
 from xinyu.kernel.ids import SessionId
 from xinyu.presence.port import PresencePort
 from xinyu.presence.types import NodeRef
-from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.readings import Reading
-from xinyu.telemetry.trace import adopt_trace
+from xinyu.telemetry.logs import get_logger, hops, in_ms
+from xinyu.telemetry.readings import SECONDS, Histogram, Reading
+from xinyu.telemetry.trace import adopt_shared_trace, adopt_trace
 
 log = get_logger(__name__)
 
@@ -28,6 +29,7 @@ class Attempts:
         self._seconds = seconds
         self._calls = 0
         self._lost_signals = 0
+        self._deliver_seconds = Histogram(SECONDS)
 
     async def deliver(self, at: NodeRef, batch: list[NodePush]) -> tuple[bool, list[SessionId]]:
         """Whether the node took the pushes, and the sessions to `heal`. The calling task adopts the trace of a batch
@@ -35,15 +37,19 @@ class Attempts:
         deliverer = self._deliverers.find(at)
         if deliverer is None:  # that life of the node is over; its clients reconnect and catch up
             return True, [target.session_id for push in batch for target in push.sessions]
-        first = batch[0].trace_id
-        adopt_trace(first if all(push.trace_id == first for push in batch) else "")
+        adopt_shared_trace({push.trace_id for push in batch})
         self._calls += 1
+        begin = time.monotonic()
         try:
             async with asyncio.timeout(self._seconds):
                 receipt = await deliverer.deliver(batch)
         except (XinyuError, TimeoutError) as error:
-            log.warning("a node took no pushes; they stay in the outbox", node=at.node, error=repr(error))
+            log.warning("a node took no pushes; they stay in the outbox", node=at.node, error=code_of(error))
             return False, []
+        seconds = time.monotonic() - begin
+        self._deliver_seconds.observe(seconds)
+        if hops.told:
+            _tell(at, batch, seconds)
         return True, receipt.gone
 
     async def heal(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
@@ -64,7 +70,7 @@ class Attempts:
                 await deliverer.signal(batch)
         except (XinyuError, TimeoutError) as error:
             self._lost_signals += len(batch)
-            log.info("signals were dropped", node=at.node, count=len(batch), error=repr(error))
+            log.info("signals were dropped", node=at.node, count=len(batch), error=code_of(error))
             return False
         return True
 
@@ -80,10 +86,10 @@ class Attempts:
             async with asyncio.timeout(self._seconds):
                 await deliverer.close_sessions(order)
         except TimeoutError:
-            log.warning("a node was not told to close sessions", user_id=order.user_id, error="timeout")
+            log.warning("a node was not told to close sessions", uid=order.user_id, error=DeadlineExceeded.code)
             return Unavailable("a node did not answer in time")
         except XinyuError as error:
-            log.warning("a node was not told to close sessions", user_id=order.user_id, error=error.code)
+            log.warning("a node was not told to close sessions", uid=order.user_id, error=error.code)
             return error
         return None
 
@@ -91,5 +97,19 @@ class Attempts:
         """For metrics."""
         return [
             ("xinyu_delivery_calls_total", "Calls that brought pushes to a node.", self._calls),
+            ("xinyu_delivery_call_seconds", "Of them, those that were answered.", self._deliver_seconds),
             ("xinyu_delivery_lost_signals_total", "Signals that a node did not take.", self._lost_signals),
         ]
+
+
+def _tell(at: NodeRef, batch: list[NodePush], seconds: float) -> None:
+    for push in batch:
+        log.debug(
+            "push taken by a node",
+            trace_id=push.trace_id,
+            conversation_id=push.conversation_id,
+            seq=push.seq,
+            node=at.node,
+            sessions=len(push.sessions),
+            duration_ms=in_ms(seconds),
+        )

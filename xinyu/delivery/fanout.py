@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 
 from xinyu.delivery.attempts import Attempts
@@ -17,8 +17,9 @@ from xinyu.delivery.types import CloseOrder, NodePush, Push, Signal
 from xinyu.kernel.errors import Overloaded, XinyuError
 from xinyu.presence.port import PresencePort
 from xinyu.presence.types import NodeRef
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, hops
 from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.trace import adopt_shared_trace
 
 log = get_logger(__name__)
 RETRY_MS = 1000
@@ -99,6 +100,7 @@ class DeliveryService(DeliveryPort):
 
     async def _fan_out(self, pushes: Sequence[Push], group: asyncio.TaskGroup) -> None:
         recipients = {user_id for push in pushes for user_id in push.recipients}
+        adopt_shared_trace({push.trace_id for push in pushes})
         try:
             located = await self._presence.locate(list(recipients))
         except XinyuError as error:
@@ -107,6 +109,8 @@ class DeliveryService(DeliveryPort):
             return
         batches = [(found.at, batch) for found in located if (batch := for_node(pushes, found))]
         self._located += len(batches)
+        if hops.told:
+            _tell(pushes, [batch for _, batch in batches])
         tally = Tally(pushes, (batch for _, batch in batches), self._outcomes)
         here = []
         for at, batch in batches:
@@ -144,3 +148,16 @@ class DeliveryService(DeliveryPort):
                 self._lanes.put_signals(found.at, batch, group)
         for at, batch in here:
             await self._attempts.signal(at, batch)
+
+
+def _tell(pushes: Sequence[Push], batches: Sequence[Sequence[NodePush]]) -> None:
+    nodes = Counter((push.conversation_id, push.seq) for batch in batches for push in batch)
+    for push in pushes:
+        log.debug(
+            "push located",
+            trace_id=push.trace_id,
+            conversation_id=push.conversation_id,
+            seq=push.seq,
+            count=len(push.recipients),
+            nodes=nodes[push.conversation_id, push.seq],
+        )

@@ -189,7 +189,7 @@ class ZooKeeperRegistry(Registry):
                 await work()
                 pause = FIRST_PAUSE_SECONDS
             except DiscoveryUnavailable as error:
-                log.info("ZooKeeper is away; the last known instances stay in use", cause=error.details.get("cause"))
+                log.info("ZooKeeper is away; the last known instances stay in use", reason=error.details.get("cause"))
             except XinyuError as error:
                 log.error("this process is not discoverable", error=error.code, reason=error.message)
             else:

@@ -16,6 +16,7 @@ from cachetools import TTLCache
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import Unauthenticated
 from xinyu.kernel.ids import MAX_JSON_INT, LoginId, UserId
+from xinyu.telemetry.readings import Reading
 from xinyu.user.port import LoginPort
 from xinyu.user.types import LoginState
 
@@ -59,9 +60,21 @@ class JwtAuthenticator(Authenticator):
         self._states: TTLCache[tuple[UserId, LoginId], LoginState] = TTLCache(
             MAX_CACHED_LOGINS, cache_seconds, timer=clock.monotonic
         )
+        self._failed = 0
         self._reading: dict[tuple[UserId, LoginId], asyncio.Task[LoginState]] = {}
 
     async def authenticate(self, token: str) -> Caller:
+        try:
+            return await self._authenticated(token)
+        except Unauthenticated:
+            self._failed += 1
+            raise
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [("xinyu_auth_failures_total", "Tokens that were forged, expired or of an ended log-in.", self._failed)]
+
+    async def _authenticated(self, token: str) -> Caller:
         caller = self._read(token)
         if caller.expires_at * 1000 <= self._clock.now_ms():
             raise Unauthenticated()

@@ -104,6 +104,13 @@ def from_wire(code: str, message: str, details: dict[str, Any]) -> XinyuError:
     return error
 
 
+def code_of(error: BaseException) -> str:
+    """The code that stands for any exception, as in logs: what nobody foresaw is internal.error."""
+    if isinstance(error, XinyuError):
+        return error.code
+    return DeadlineExceeded.code if isinstance(error, TimeoutError) else XinyuError.code
+
+
 def all_errors() -> dict[str, type[XinyuError]]:
     """Every error class by its code, for the generated reference."""
     return dict(_BY_CODE)

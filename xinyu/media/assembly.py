@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import UploadId, new_hex_id
 from xinyu.media.errors import BlobMissing, BlobsUnavailable, UploadBusy, UploadNotFound
 from xinyu.media.filing import Filing
@@ -55,7 +55,12 @@ class Assembler:
         self._running.pop(upload_id, None)
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            log.warning("an upload could not be put together; its parts wait", upload=upload_id, error=repr(error))
+            log.warning(
+                "an upload could not be put together; its parts wait",
+                upload_id=upload_id,
+                error=code_of(error),
+                reason=repr(error),
+            )
 
     async def _claim_and_join(self, upload_id: UploadId) -> MediaObject:
         deadline = self._clock.monotonic() + self._settings.assembly_wait_seconds
@@ -95,7 +100,7 @@ class Assembler:
         try:
             await self._blobs.delete([part.blob for part in upload.parts])
         except XinyuError as error:
-            log.warning("parts of a finished upload stay until the next sweep", error=str(error))
+            log.warning("parts of a finished upload stay until the next sweep", error=error.code)
         return stored
 
 

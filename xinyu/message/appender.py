@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from cachetools import LRUCache
 
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import Category, XinyuError
+from xinyu.kernel.errors import Category, XinyuError, code_of
 from xinyu.kernel.ids import ConversationId
 from xinyu.message.errors import AppenderStopped, ConversationBusy, QueueFull
 from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Append, Appended, Busy, LogStore, Membership, NotAccepted, Outcome, Refused, Repeated
 from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.readings import SECONDS, Histogram, Reading
 
 log = get_logger(__name__)
 COMMIT_UNKNOWN = "storage.commit_unknown"
@@ -30,6 +30,7 @@ BUSY_PAUSE_SECONDS = 0.002
 BUSY_SECONDS = 5.0
 """How long a message waits for a conversation that other transactions hold."""
 RETRY_MS = 1000
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 Settled = Appended | Repeated | NotAccepted
 
 
@@ -56,6 +57,10 @@ class AppendCounts:
     refused: int = 0
     failed: int = 0
     bisected: int = 0
+    second_looks: int = 0
+    busy: int = 0
+    sizes: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZES))
+    seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
 
 
 class Appender:
@@ -104,6 +109,11 @@ class Appender:
             ("xinyu_message_repeated_total", "Retries answered with the stored message.", c.repeated),
             ("xinyu_message_refused_total", "Messages refused.", c.refused),
             ("xinyu_message_failed_total", "Messages not stored because the database failed.", c.failed),
+            ("xinyu_message_batch_size", "Messages of one transaction.", c.sizes),
+            ("xinyu_message_batch_seconds", "Transactions of the group commit.", c.seconds),
+            ("xinyu_message_bisected_total", "Batches that failed and were tried in halves.", c.bisected),
+            ("xinyu_message_second_looks_total", "Batches tried again after a COMMIT in doubt.", c.second_looks),
+            ("xinyu_message_busy_total", "Tries that met a conversation which others held.", c.busy),
             ("xinyu_message_queue", "Messages waiting for their transaction.", self._queued),
         ]
 
@@ -128,6 +138,7 @@ class Appender:
         """One transaction; the items whose conversation was locked by others come back."""
         delivered = self._pusher.take_delivered()
         known = {} if second_look else self._known
+        begin = self._clock.monotonic()
         try:
             result = await self._store.append([w.item for w in batch], known, delivered, self._clock.now_ms())
         except Exception as error:
@@ -137,6 +148,8 @@ class Appender:
             self._pusher.give_back_delivered(delivered)
             raise
         self.counts.batches += 1
+        self.counts.sizes.observe(len(batch))
+        self.counts.seconds.observe(self._clock.monotonic() - begin)
         self._known.update(result.memberships)
         self._settle(batch, result.outcomes)
         return [waiting for waiting, outcome in zip(batch, result.outcomes, strict=True) if isinstance(outcome, Busy)]
@@ -148,10 +161,20 @@ class Appender:
         category = error.category if isinstance(error, XinyuError) else Category.INTERNAL
         ambiguous = category is Category.CONFLICT or (isinstance(error, XinyuError) and error.code == COMMIT_UNKNOWN)
         if ambiguous and not second_look:
+            self.counts.second_looks += 1
             return await self._store_batch(batch, second_look=True)
         if len(batch) == 1 or category is Category.UNAVAILABLE:
             if category is Category.INTERNAL:
-                log.error("a message could not be stored", msg_id=batch[0].item.msg_id, exc_info=error)
+                item = batch[0].item
+                log.error(
+                    "a message could not be stored",
+                    trace_id=item.trace_id,
+                    uid=item.sender_id,
+                    msg_id=item.msg_id,
+                    conversation_id=item.conversation_id,
+                    error=code_of(error),
+                    exc_info=error,
+                )
             self.counts.failed += len(batch)
             _fail(batch, error)
             return []
@@ -166,6 +189,7 @@ class Appender:
         """Those that wait on for a conversation which others hold; the rest are told."""
         now = self._clock.monotonic()
         patient = []
+        self.counts.busy += len(busy)
         for waiting in busy:
             if waiting.busy_since is None:
                 waiting.busy_since = now

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import new_hex_id
 from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Appended
-from xinyu.message.store_outbox import OutboxCounts, OutboxStore
+from xinyu.message.store_outbox import OutboxCounts, OutboxRow, OutboxStore
 from xinyu.presence.port import PresencePort
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, hops
 from xinyu.telemetry.readings import Reading
 
 log = get_logger(__name__)
@@ -38,6 +40,7 @@ class OutboxRun:
         self._owner = new_hex_id()
         self._counts = OutboxCounts(0, 0, 0)
         self._alarmed = 0
+        self._brought = 0
         self._adopted_all = False
 
     async def run(self) -> None:
@@ -78,6 +81,7 @@ class OutboxRun:
         return [
             ("xinyu_outbox_pending", "Entries not known to be delivered.", c.pending),
             ("xinyu_outbox_oldest_seconds", "Age of the oldest of them.", age),
+            ("xinyu_outbox_dispatched_total", "Left-over entries that were dispatched again.", self._brought),
             ("xinyu_outbox_quarantined", "Entries given up after too many attempts.", c.quarantined),
         ]
 
@@ -87,6 +91,9 @@ class OutboxRun:
         )
         if rows:
             log.info("dispatching left-over pushes", count=len(rows))
+            self._brought += len(rows)
+            if hops.told:
+                _tell(rows)
             self._pusher.push([Appended(r.entry, r.recipients, r.origin_session, r.trace_id) for r in rows])
         return len(rows)
 
@@ -99,3 +106,15 @@ class OutboxRun:
                 count=self._counts.quarantined,
             )
         self._alarmed = self._counts.quarantined
+
+
+def _tell(rows: Sequence[OutboxRow]) -> None:
+    for row in rows:
+        log.debug(
+            "left-over push dispatched",
+            trace_id=row.trace_id,
+            msg_id=row.entry.msg_id,
+            conversation_id=row.entry.conversation_id,
+            seq=row.entry.seq,
+            attempts=row.attempts,
+        )

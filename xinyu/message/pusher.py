@@ -13,8 +13,9 @@ from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.message.store import Appended, OutboxKey
 from xinyu.message.store_outbox import OutboxStore
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, hops
 from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.trace import adopt_shared_trace
 
 log = get_logger(__name__)
 IDLE_FLUSH_SECONDS = 1.0
@@ -94,6 +95,9 @@ class Pusher(CompletionPort):
                 self._wake.clear()
                 await self._wake.wait()
             pushes, self._waiting = self._waiting, []
+            adopt_shared_trace({push.trace_id for push in pushes})
+            if hops.told:
+                _tell(pushes)
             try:
                 await self._delivery.dispatch(pushes)
             except XinyuError as error:
@@ -112,3 +116,14 @@ class Pusher(CompletionPort):
                     self.give_back_delivered(keys)
                     log.warning("the outbox is not told yet what was delivered", count=len(keys), error=error.code)
                     break
+
+
+def _tell(pushes: Sequence[Push]) -> None:
+    for push in pushes:
+        log.debug(
+            "push handed to delivery",
+            trace_id=push.trace_id,
+            conversation_id=push.conversation_id,
+            seq=push.seq,
+            count=len(push.recipients),
+        )

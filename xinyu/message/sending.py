@@ -17,7 +17,10 @@ from xinyu.message.files import FileEnricher
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Append, LogStore, NotAccepted, Repeated
 from xinyu.message.types import Entry, EntryType, Kind, NewMessage, SendResult, parties_of
+from xinyu.telemetry.logs import get_logger, hops, in_ms
 from xinyu.telemetry.trace import current_trace_id
+
+log = get_logger(__name__)
 
 
 class Checked(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ class Sender:
         if draft.quote_id:
             found = await self._quote(sender_id, conversation_id, draft.quote_id)
             quote, refusal = found or quote, refusal if found else BadQuote()
+        begin = self._clock.monotonic()
         outcome = await self._appender.append(
             Append(
                 conversation_id=conversation_id,
@@ -96,7 +100,19 @@ class Sender:
         )
         if isinstance(outcome, NotAccepted):
             return self._not_accepted(sender_id, draft, conversation_id, checked.content)
+        if hops.told:
+            self._tell(sender_id, outcome.entry, begin)
         return SendResult(outcome.entry, repeated=isinstance(outcome, Repeated))
+
+    def _tell(self, sender_id: UserId, entry: Entry, begin: float) -> None:
+        log.debug(
+            "message appended",
+            uid=sender_id,
+            msg_id=entry.msg_id,
+            conversation_id=entry.conversation_id,
+            seq=entry.seq,
+            duration_ms=in_ms(self._clock.monotonic() - begin),
+        )
 
     def _normalised(self, type_: int, content: dict[str, Any]) -> str:
         return normalised(type_, content, self._settings.max_text_chars, self._settings.max_content_bytes)

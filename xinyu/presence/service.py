@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from xinyu.kernel.clock import Clock
+from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
 from xinyu.presence.port import PresencePort
 from xinyu.presence.store import PresenceStore
 from xinyu.presence.types import NodeRef, NodeSessions, OnlineUser, PresenceEntry, SessionTarget
+from xinyu.telemetry.readings import Reading
+
+CENSUS_SECONDS = 5.0
 
 
 class PresenceService(PresencePort):
@@ -16,6 +22,31 @@ class PresenceService(PresencePort):
         self._store = store
         self._clock = clock
         self._lease_ms = int(lease_seconds * 1000)
+        self._lookups = 0
+        self._asked = 0
+        self._found = 0
+        self._online = 0
+
+    async def run(self) -> None:
+        """Count who is online, for metrics. Works for ever."""
+        while True:
+            with contextlib.suppress(XinyuError):  # the store is away: the last count stays
+                self._online = await self._store.count_users()
+            await self._clock.sleep(CENSUS_SECONDS)
+
+    def readings(self) -> list[Reading]:
+        """For metrics. The hit rate of lookups is found / asked."""
+        return [
+            ("xinyu_presence_online_users", "Users with a session; in Redis estimated.", self._online),
+            ("xinyu_presence_lookups_total", "Lookups of users' sessions, one for a whole fan-out.", self._lookups),
+            ("xinyu_presence_users_asked_total", "Users that lookups were for.", self._asked),
+            ("xinyu_presence_users_found_total", "Of them, those who had a session.", self._found),
+            (
+                "xinyu_presence_expired_total",
+                "Sessions found dead: a lease or a node's life was over.",
+                self._store.expired,
+            ),
+        ]
 
     async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> None:
         lease_ms = self._lease_ms if lease_seconds is None else int(lease_seconds * 1000)
@@ -29,14 +60,14 @@ class PresenceService(PresencePort):
 
     async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
         by_node: dict[NodeRef, list[SessionTarget]] = {}
-        for entry in await self._store.find(user_ids, self._clock.now_ms()):
+        for entry in await self._find(user_ids):
             by_node.setdefault(entry.at, []).append(SessionTarget(entry.user_id, entry.session_id))
         return [NodeSessions(at, sessions) for at, sessions in by_node.items()]
 
     async def list_online(self, user_ids: list[UserId]) -> list[OnlineUser]:
         platforms: dict[UserId, set[str]] = {}
         devices: dict[UserId, set[DeviceId]] = {}
-        for entry in await self._store.find(user_ids, self._clock.now_ms()):
+        for entry in await self._find(user_ids):
             platforms.setdefault(entry.user_id, set()).add(entry.platform)
             devices.setdefault(entry.user_id, set()).add(entry.device_id)
         return [OnlineUser(user, sorted(found), sorted(devices[user])) for user, found in platforms.items()]
@@ -49,3 +80,10 @@ class PresenceService(PresencePort):
 
     async def incarnation(self) -> str:
         return await self._store.incarnation()
+
+    async def _find(self, user_ids: list[UserId]) -> list[PresenceEntry]:
+        found = await self._store.find(user_ids, self._clock.now_ms())
+        self._lookups += 1
+        self._asked += len(user_ids)
+        self._found += len({entry.user_id for entry in found})
+        return found

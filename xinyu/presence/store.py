@@ -12,6 +12,9 @@ from xinyu.presence.types import NodeRef, PresenceEntry
 class PresenceStore(abc.ABC):
     """Sessions with leases. Every method is atomic on its own."""
 
+    expired = 0
+    """Sessions that readers found dead: their lease was over, or their node's life."""
+
     @abc.abstractmethod
     async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
         """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored.

@@ -59,6 +59,7 @@ class MemoryPresenceStore(PresenceStore):
                 continue
             for entry, expires_ms in list(sessions.values()):
                 if expires_ms <= now_ms:
+                    self.expired += 1
                     await self.remove(entry.at, user_id, entry.session_id)
                 else:
                     found.append(entry)

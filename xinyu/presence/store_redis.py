@@ -202,6 +202,7 @@ class RedisPresenceStore(PresenceStore):
                 if item.expires_ms > now_ms and _lives(item.life, lives[item.entry.at.node]):
                     found.append(item.entry)
                 else:
+                    self.expired += 1
                     dead.setdefault(item.entry.user_id, []).extend((item.entry.session_id, item.text))
         await self._bury(dead)
         return found

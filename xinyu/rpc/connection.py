@@ -126,7 +126,7 @@ class RockConnection(asyncio.Protocol, abc.ABC):
                     return
                 self._handle(frame)
         except (WireError, HandshakeFailed) as error:
-            log.warning("connection closed: its bytes are not those of a node", peer=self.address, error=repr(error))
+            log.warning("connection closed: its bytes are no node's", address=self.address, reason=repr(error))
             self.abort(f"{type(error).__name__}: {error}")
             self.refused(error)
 
@@ -190,7 +190,7 @@ class RockConnection(asyncio.Protocol, abc.ABC):
             self._transport.write(data)
 
     def _too_slow(self) -> None:
-        log.warning("connection closed: no proof in time", peer=self.address)
+        log.warning("connection closed: no proof in time", address=self.address)
         self.abort("no proof in time")
 
     def _tick(self) -> None:

@@ -73,6 +73,10 @@ class Prepared(Protocol):
 
     deadline_ms: int | None
 
+    @property
+    def label(self) -> str:
+        """What is called, for people."""
+
     async def run(self) -> Reply:
         """Run it, once. Never raises but for cancellation."""
 
@@ -101,6 +105,11 @@ class PreparedCall:
         self._arguments = arguments
         self.deadline_ms = deadline_ms
         """Milliseconds that the caller would wait when it sent; None for ever."""
+
+    @property
+    def label(self) -> str:
+        """The method."""
+        return self._method.label
 
     async def run(self) -> Reply:
         """Run it, once. Never raises but for cancellation."""

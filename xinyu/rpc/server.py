@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -22,6 +21,7 @@ from xinyu.rpc.connection import CANCEL, LEAVING, RockConnection
 from xinyu.rpc.deadline import Overdue, adopt_deadline
 from xinyu.rpc.dispatch import Dispatch, Prepared, Reply, error_reply
 from xinyu.rpc.handshake import AcceptingHandshake, HandshakeFailed, Identity
+from xinyu.rpc.server_counts import ServerCounts
 from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.wire import Frame, FrameTooLong, Notify, Request, WireError, encode_notify, encode_response
 from xinyu.telemetry.logs import get_logger
@@ -46,18 +46,6 @@ class _Cancel(msgspec.Struct):
 
 
 _decode_cancel = msgspec.json.Decoder(_Cancel).decode
-
-
-@dataclass(slots=True)
-class ServerCounts:
-    """What a server has seen; read by `RpcServer.readings`."""
-
-    calls: int = 0
-    in_flight: int = 0
-    refused: int = 0
-    expired: int = 0
-    called_off: int = 0
-    bad_peers: int = 0
 
 
 class _Running:
@@ -156,10 +144,12 @@ class ServerConnection(RockConnection):
     async def _run(self, running: _Running, call: Prepared, request: Request) -> None:
         adopt_trace(request.trace_id)
         adopt_deadline(None if running.deadline == math.inf else running.deadline)
+        begin = time.perf_counter()
         try:
             reply = await call.run()
             if running.request is not None:
                 self._answer(request, reply)
+            self._server.counts.served(call.label, self.peer, reply, time.perf_counter() - begin)
         finally:
             self._settle(request.sn)
 
@@ -172,7 +162,7 @@ class ServerConnection(RockConnection):
         try:
             frame = encode_response(sn, command, *reply[:2], trace_id, reply.body, self.gzip_to_peer)
         except FrameTooLong as error:
-            log.error("an answer is too long; its method has to page", command=command, error=str(error))
+            log.error("an answer is too long; its method has to page", command=command, reason=str(error))
             frame = encode_response(sn, command, *_CRASHED[:2], trace_id, _CRASHED.body)
         self.send(frame)
 
@@ -285,13 +275,4 @@ class RpcServer:
 
     def readings(self) -> Iterable[Reading]:
         """What it counts, for metrics."""
-        counts = self.counts
-        return [
-            ("xinyu_rpc_server_calls_total", "Calls that came in over TCP.", counts.calls),
-            ("xinyu_rpc_server_in_flight", "Calls that run for other processes.", counts.in_flight),
-            ("xinyu_rpc_server_refused_total", "Calls refused because too many ran.", counts.refused),
-            ("xinyu_rpc_server_expired_total", "Calls ended because their time was up.", counts.expired),
-            ("xinyu_rpc_server_called_off_total", "Calls whose caller stopped waiting.", counts.called_off),
-            ("xinyu_rpc_server_bad_peers_total", "Connections refused: no proof, or not Rock.", counts.bad_peers),
-            ("xinyu_rpc_server_connections", "Connections from other processes.", len(self._connections)),
-        ]
+        return self.counts.readings(len(self._connections))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection, RootTransaction, exc
 
 from xinyu.storage.errors import CommitUnknown, StorageUnavailable, UniqueViolation
+from xinyu.telemetry.readings import SECONDS, Histogram, Reading
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
@@ -18,10 +20,32 @@ DEADLOCK_CODES = frozenset({1205, 1213})
 """MySQL: the wait for a lock was too long, or it would have been for ever; the transaction was rolled back."""
 
 
+class DatabaseCounts:
+    """What units of work cost, over all databases of a process."""
+
+    def __init__(self) -> None:
+        self.reads = Histogram(SECONDS)
+        self.writes = Histogram(SECONDS)
+        self.failures = 0
+        self.repeated = 0
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [
+            ("xinyu_db_read_seconds", "Reads, the wait for a connection or thread included.", self.reads),
+            ("xinyu_db_write_seconds", "Transactions, the wait for their turn included.", self.writes),
+            ("xinyu_db_failures_total", "Reads and transactions that the database failed.", self.failures),
+            ("xinyu_db_repeated_total", "Transactions that were run again after a deadlock.", self.repeated),
+        ]
+
+
 class Database(abc.ABC):
     """One schema on one engine."""
 
     dialect: str
+
+    def __init__(self) -> None:
+        self.counts = DatabaseCounts()
 
     @abc.abstractmethod
     async def start(self) -> None:
@@ -31,13 +55,19 @@ class Database(abc.ABC):
     async def stop(self) -> None:
         """Finish what runs, close all connections."""
 
-    @abc.abstractmethod
     async def read(self, work: Work[T], *, brief: bool = False) -> T:
         """Run `work` on committed data. It must change nothing. Only one statement sees one moment on every engine (on
         SQLite the whole of `work` does), so what must fit together is read by one. `brief` says that it looks a few
         rows up by key, so that SQLite may do it without handing it to a thread. Raises StorageUnavailable."""
+        begin = time.perf_counter()
+        try:
+            return await self.run_read(work, brief)
+        except StorageUnavailable:
+            self.counts.failures += 1
+            raise
+        finally:
+            self.counts.reads.observe(time.perf_counter() - begin)
 
-    @abc.abstractmethod
     async def write(self, work: Work[T], *, brief: bool = False) -> T:
         """Run `work` in one transaction: committed when this returns, rolled back when `work` raises. Transactions of
         one database begin in the order of the calls. `brief` is as in `read`, for a few rows' changes.
@@ -45,6 +75,22 @@ class Database(abc.ABC):
         `work` may run again after a deadlock, so it must have no effect outside its connection.
         Raises StorageUnavailable (nothing was changed), CommitUnknown, UniqueViolation. Cancelling the caller does not
         stop a transaction that has begun."""
+        begin = time.perf_counter()
+        try:
+            return await self.run_write(work, brief)
+        except StorageUnavailable:
+            self.counts.failures += 1
+            raise
+        finally:
+            self.counts.writes.observe(time.perf_counter() - begin)
+
+    @abc.abstractmethod
+    async def run_read(self, work: Work[T], brief: bool) -> T:
+        """The engine's part of `read`."""
+
+    @abc.abstractmethod
+    async def run_write(self, work: Work[T], brief: bool) -> T:
+        """The engine's part of `write`."""
 
     async def ping(self) -> None:
         """Raise StorageUnavailable unless a trivial query works."""

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import Category, Unavailable, XinyuError
+from xinyu.kernel.errors import Category, Unavailable, XinyuError, code_of
 from xinyu.storage.errors import EffectPending
 from xinyu.storage.schema import TABLE_OPTIONS, Ascii, BigId, HexId, LongText
 from xinyu.storage.sql import Database
@@ -253,11 +253,23 @@ class EffectRelay:
 
     async def _note_failure(self, effect: PendingEffect, error: Exception) -> None:
         code = error.code if isinstance(error, XinyuError) else type(error).__name__
-        context = {"domain": self._name, "effect_id": effect.effect_id, "error": code, "attempts": effect.attempts + 1}
-        if effect.attempts + 1 == ALARM_ATTEMPTS:
-            log.error("an effect will not take; see the domain's effect table, it is tried on", **context)
-        elif effect.attempts == 0 and not _is_out_of_reach(error):
-            log.warning("an effect was refused and will be tried again", exc_info=error, **context)
+        attempts = effect.attempts + 1
+        if attempts == ALARM_ATTEMPTS:
+            log.error(
+                "an effect will not take; see the domain's effect table, it is tried on",
+                domain=self._name,
+                effect_id=effect.effect_id,
+                error=code_of(error),
+                attempts=attempts,
+            )
+        elif attempts == 1 and not _is_out_of_reach(error):
+            log.warning(
+                "an effect was refused and will be tried again",
+                domain=self._name,
+                effect_id=effect.effect_id,
+                error=code_of(error),
+                exc_info=error,
+            )
         await self._effects.mark_failed(effect, f"{code}: {error}")
 
     async def _settle(self, done: list[int]) -> None:

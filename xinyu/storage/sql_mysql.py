@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from xinyu.storage.database import Database, T, Work, in_transaction, is_deadlock, translated
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
 ATTEMPTS_ON_DEADLOCK = 4
@@ -23,6 +23,7 @@ class MySqlDatabase(Database):
     dialect = "mysql"
 
     def __init__(self, dsn: str, pool_size: int = 10, lock_wait_seconds: int = 2, slow_ms: int = 500) -> None:
+        super().__init__()
         url = sa.make_url(dsn).set(drivername="mysql+aiomysql")
         self.address = url.render_as_string(hide_password=True)
         self._slow_seconds = slow_ms / 1000
@@ -52,14 +53,14 @@ class MySqlDatabase(Database):
             await asyncio.wait(self._in_flight, timeout=5)
         await self._engine.dispose()
 
-    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_read(self, work: Work[T], brief: bool) -> T:
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
         except exc.SQLAlchemyError as error:
             raise translated(error) from error
 
-    async def write(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_write(self, work: Work[T], brief: bool) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
         task = asyncio.ensure_future(self._write(work))
         self._in_flight.add(task)
@@ -72,10 +73,15 @@ class MySqlDatabase(Database):
             try:
                 async with self._engine.connect() as connection:
                     result = await connection.run_sync(in_transaction, work)
-                if time.perf_counter() - begin > self._slow_seconds:
-                    log.warning("slow transaction; see the database's process list", address=self.address)
+                if (seconds := time.perf_counter() - begin) > self._slow_seconds:
+                    log.warning(
+                        "slow transaction; see the database's process list",
+                        address=self.address,
+                        duration_ms=in_ms(seconds),
+                    )
                 return result
             except exc.SQLAlchemyError as error:
                 if not is_deadlock(error) or attempt == ATTEMPTS_ON_DEADLOCK - 1:
                     raise translated(error) from error
+                self.counts.repeated += 1
         raise AssertionError("unreachable")

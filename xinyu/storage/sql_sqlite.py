@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from sqlalchemy.pool import QueuePool, StaticPool
 
 from xinyu.storage.database import Database, T, Work, commit, in_transaction, translated
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
 QUIET_SECONDS = 1.0
@@ -78,6 +79,7 @@ class SqliteDatabase(Database):
     dialect = "sqlite"
 
     def __init__(self, path: Path, readers: int = 2, slow_ms: int = 500) -> None:
+        super().__init__()
         self.path = path
         self._slow_seconds = slow_ms / 1000
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
@@ -128,7 +130,7 @@ class SqliteDatabase(Database):
         for executor in (self._writer, self._readers, self._checkpoints):
             executor.shutdown()
 
-    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_read(self, work: Work[T], brief: bool) -> T:
         if brief:
             try:
                 return self._look(work)
@@ -148,7 +150,7 @@ class SqliteDatabase(Database):
         with self._look_connection.begin():
             return work(self._look_connection)
 
-    async def write(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_write(self, work: Work[T], brief: bool) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
         return await asyncio.shield(asyncio.ensure_future(self._write(work, brief)))
 
@@ -160,8 +162,8 @@ class SqliteDatabase(Database):
             self._written = True
             begin = time.perf_counter()
             result = await (self._write_briefly(connection, work) if brief else self._write_apart(connection, work))
-            if time.perf_counter() - begin > self._slow_seconds:
-                log.warning("slow transaction; is the disk busy?", seconds=round(time.perf_counter() - begin, 3))
+            if (seconds := time.perf_counter() - begin) > self._slow_seconds:
+                log.warning("slow transaction; is the disk busy?", duration_ms=in_ms(seconds))
             return result
 
     async def _write_apart(self, connection: Connection, work: Work[T]) -> T:
@@ -189,7 +191,8 @@ class SqliteDatabase(Database):
 
     async def _on(self, executor: ThreadPoolExecutor, run: Callable[[], T]) -> T:
         try:
-            return await asyncio.get_running_loop().run_in_executor(executor, run)
+            # the trace id goes along
+            return await asyncio.get_running_loop().run_in_executor(executor, copy_context().run, run)
         except exc.SQLAlchemyError as error:
             raise translated(error) from error
         except RuntimeError as error:  # the executor was shut down
@@ -224,7 +227,7 @@ class SqliteDatabase(Database):
                     async with self._turn:
                         await loop.run_in_executor(self._writer, restart)
             except (sqlite3.Error, exc.SQLAlchemyError) as error:
-                log.warning("a checkpoint failed and is tried again; is the disk full?", error=repr(error))
+                log.warning("a checkpoint failed and is tried again; is the disk full?", reason=repr(error))
 
 
 def _is_busy(error: exc.DBAPIError) -> bool:
@@ -250,6 +253,7 @@ class InlineSqliteDatabase(Database):
     dialect = "sqlite"
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self.path = path
         self._engine = _sqlite_engine(path, readonly=False, inline=True)
 
@@ -259,10 +263,10 @@ class InlineSqliteDatabase(Database):
     async def stop(self) -> None:
         self._engine.dispose()
 
-    async def read(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_read(self, work: Work[T], brief: bool) -> T:
         return self._run(work)
 
-    async def write(self, work: Work[T], *, brief: bool = False) -> T:
+    async def run_write(self, work: Work[T], brief: bool) -> T:
         return self._run(work)
 
     def _run(self, work: Work[T]) -> T:

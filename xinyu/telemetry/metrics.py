@@ -6,7 +6,6 @@ integer addition, not a labelled counter.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
 
@@ -15,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.readings import SECONDS, Histogram, Reading
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -27,14 +26,27 @@ class _Readings(Collector):
     def collect(self) -> Iterator[Metric]:
         for source in self._sources:
             for name, text, value in source():
-                if name.endswith("_total"):
-                    counter = CounterMetricFamily(name.removesuffix("_total"), text)
-                    counter.add_metric([], value)
-                    yield counter
-                else:
-                    gauge = GaugeMetricFamily(name, text)
-                    gauge.add_metric([], value)
-                    yield gauge
+                yield _family_of(name, text, value)
+
+
+def _family_of(name: str, text: str, value: float | Histogram) -> Metric:
+    if isinstance(value, Histogram):
+        histogram = HistogramMetricFamily(name, text)
+        histogram.add_metric([], _buckets(value), value.total)
+        return histogram
+    if name.endswith("_total"):
+        counter = CounterMetricFamily(name.removesuffix("_total"), text)
+        counter.add_metric([], value)
+        return counter
+    gauge = GaugeMetricFamily(name, text)
+    gauge.add_metric([], value)
+    return gauge
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Cumulative, as Prometheus wants them."""
+    totals = accumulate(histogram.counts)
+    return [*((str(bound), float(next(totals))) for bound in histogram.bounds), ("+Inf", float(next(totals)))]
 
 
 class Timings(Collector):
@@ -43,26 +55,21 @@ class Timings(Collector):
     def __init__(self, name: str, text: str, labels: tuple[str, str], bounds: tuple[float, ...]) -> None:
         self._family = (name, text, labels)
         self._bounds = bounds
-        self._counts: dict[tuple[str, str], list[int]] = {}
-        self._sums: dict[tuple[str, str], float] = {}
+        self._histograms: dict[tuple[str, str], Histogram] = {}
 
     def observe(self, first: str, second: str, seconds: float) -> None:
         """Count one duration."""
         key = (first, second)
-        counts = self._counts.get(key)
-        if counts is None:
-            counts = self._counts[key] = [0] * (len(self._bounds) + 1)
-            self._sums[key] = 0.0
-        counts[bisect_left(self._bounds, seconds)] += 1
-        self._sums[key] += seconds
+        histogram = self._histograms.get(key)
+        if histogram is None:
+            histogram = self._histograms[key] = Histogram(self._bounds)
+        histogram.observe(seconds)
 
     def collect(self) -> Iterator[Metric]:
         name, text, labels = self._family
         family = HistogramMetricFamily(name, text, labels=labels)
-        for key, counts in sorted(self._counts.items()):
-            totals = accumulate(counts)
-            buckets = [(str(bound), float(next(totals))) for bound in self._bounds]
-            family.add_metric(key, [*buckets, ("+Inf", float(next(totals)))], self._sums[key])
+        for key, histogram in sorted(self._histograms.items()):
+            family.add_metric(key, _buckets(histogram), histogram.total)
         yield family
 
 
@@ -77,27 +84,32 @@ class Metrics:
             "xinyu_rpc_call_seconds",
             "Calls inside this process by port method and outcome (an error code, or ok).",
             ("method", "outcome"),
-            (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            SECONDS,
         )
         self.remote_calls = Timings(
             "xinyu_rpc_remote_call_seconds",
             "Calls to other processes by port method and outcome (an error code, or ok): the hops of a message.",
             ("method", "outcome"),
-            (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            SECONDS,
         )
         self.requests = Timings(
             "xinyu_http_request_seconds",
             "REST requests by route and status.",
             ("route", "status"),
-            (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0),
+            SECONDS[1:],
         )
         self._registry.register(self.calls)
         self._registry.register(self.remote_calls)
         self._registry.register(self.requests)
 
     def add_source(self, source: Callable[[], Iterable[Reading]]) -> None:
-        """Have `source` called at every scrape."""
-        self._sources.append(source)
+        """Have `source` called at every scrape; roles that share a component may each name it."""
+        if source not in self._sources:
+            self._sources.append(source)
+
+    def families(self) -> list[Metric]:
+        """Everything, as it would be served."""
+        return list(self._registry.collect())
 
     def render(self) -> bytes:
         """The exposition text."""

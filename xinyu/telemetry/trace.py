@@ -6,6 +6,7 @@ It comes in with a request (`X-Trace-ID`, a frame's `trace_id`) or is made at th
 from __future__ import annotations
 
 import random
+from collections.abc import Set
 from contextvars import ContextVar
 
 _TRACE: ContextVar[str] = ContextVar("xinyu_trace_id", default="")
@@ -31,3 +32,8 @@ def adopt_trace(trace_id: str) -> None:
     """Work for the caller whose trace id this is, "" for none; what is not plainly an id is dropped, never replaced."""
     plain = len(trace_id) <= 64 and trace_id.isascii() and trace_id.replace("-", "").isalnum()
     _TRACE.set(trace_id if plain else "")
+
+
+def adopt_shared_trace(trace_ids: Set[str]) -> None:
+    """Work for all these callers at once: with their trace id where they have one and the same."""
+    adopt_trace(next(iter(trace_ids)) if len(trace_ids) == 1 else "")

@@ -13,4 +13,10 @@ class LogCodeSender(CodeSender):
     """Sends nothing to nobody."""
 
     async def send(self, target: str, code: str, channel: CodeChannel, lifetime_seconds: int) -> None:
-        log.info("verification code", target=target, code=code, channel=channel.value, seconds=lifetime_seconds)
+        log.info(
+            "verification code",
+            target=target,
+            code=code,
+            channel=channel.value,
+            lifetime_seconds=lifetime_seconds,
+        )

@@ -43,7 +43,7 @@ class SmtpCodeSender(CodeSender):
                 timeout=settings.smtp_timeout_seconds,
             )
         except (aiosmtplib.SMTPException, OSError) as error:
-            log.warning("mail not sent; check user.smtp_*", host=settings.smtp_host, error=str(error)[:200])
+            log.warning("mail not sent; check user.smtp_*", address=settings.smtp_host, reason=str(error)[:200])
             raise EmailNotSent() from error
 
     def message_for(self, target: str, code: str, channel: CodeChannel, lifetime_seconds: int) -> EmailMessage:

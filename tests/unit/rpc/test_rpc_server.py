@@ -55,8 +55,8 @@ async def test_who_does_not_know_the_secret_gets_nothing() -> None:
         with capture_logs() as lines, pytest.raises(NotSent, match="is the secret the same"):
             await dial(server.address, SETTINGS, identity("stranger", secret=b"some other secret entirely"))
         (line,) = [line for line in lines if line["log_level"] == "warning"]
-        assert line["peer"].startswith("127.0.0.1:")
-        assert "secret" in line["error"]
+        assert line["address"].startswith("127.0.0.1:")
+        assert "secret" in line["reason"]
         assert "some other" not in repr(lines)
         assert server.counts.bad_peers == 1
         assert server.counts.calls == 0
@@ -113,7 +113,7 @@ async def test_bad_beginnings_are_refused_and_logged_and_others_unharmed(first: 
             writer.write(first)
             answer = await everything(reader)
         own = "{}:{}".format(*writer.get_extra_info("sockname"))
-        assert [line["peer"] for line in lines if "not those of a node" in line["event"]] == [own]
+        assert [line["address"] for line in lines if "bytes are no node" in line["event"]] == [own]
         (challenge,) = FrameDecoder().feed(answer) or [Notify(1, "", b"")]
         assert isinstance(challenge, Notify)
         assert challenge.notify == 1

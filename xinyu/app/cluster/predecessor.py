@@ -20,6 +20,7 @@ from xinyu.gateway.present.times import LocalTimes
 from xinyu.presence.types import NodeRef
 from xinyu.rpc.pool import RpcClient
 from xinyu.telemetry.metrics import Metrics
+from xinyu.telemetry.readings import Reading
 from xinyu.user.port import ProfilePort
 
 
@@ -73,10 +74,13 @@ class Predecessor:
     async def start(self, runs: Runs, metrics: Metrics) -> None:
         """Answer, and report, from now on."""
         await self._listener.start(self._socket)
-        metrics.add_source(self._listener.readings)
-        metrics.add_source(self._reporter.readings)
+        metrics.add_source(self.readings)
         if self._settings.presence_address:
             runs.start("predecessor_reporter", self._reporter)
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [*self._listener.readings(), *self._reporter.readings()]
 
     async def stop(self, seconds: float) -> None:
         """Report that everybody has gone, finish what runs, end the connections. Idempotent."""

@@ -29,11 +29,13 @@ from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import DeadlineExceeded, Unauthenticated, XinyuError
 from xinyu.rpc.deadline import within
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, tell_request
 from xinyu.telemetry.metrics import Metrics
 from xinyu.telemetry.trace import begin_trace
 
 log = get_logger(__name__)
+UID = "xinyu.uid"
+"""Where a request's scope names its caller."""
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -88,6 +90,8 @@ class RestApplication:
             response.headers["X-Trace-ID"] = trace_id
             seconds = time.perf_counter() - begin
             self._metrics.requests.observe(route.path, str(response.status_code), seconds)
+            named, uid = f"{request.method} {route.path}", request.scope.get(UID)
+            tell_request(log, seconds, route=named, status=response.status_code, uid=uid)
             return response
 
         return endpoint
@@ -99,15 +103,15 @@ class RestApplication:
                     return await work
         except XinyuError as error:
             if error.category.value == "internal":
-                log.exception("request failed; the stack below says where", path=path)
+                log.exception("request failed; the stack below says where", route=path)
             return self._texts.response(error)
         except TimeoutError:
-            log.warning("request timed out; see the slow call's metric xinyu_rpc_call_seconds", path=path)
+            log.warning("request timed out; see the slow call's metric xinyu_rpc_call_seconds", route=path)
             return self._texts.response(DeadlineExceeded())
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception:
-            log.exception("request failed; the stack below says where", path=path)
+            log.exception("request failed; the stack below says where", route=path)
             return self._texts.response(XinyuError())
 
     async def _run_json(self, route: Route, request: Request) -> Response:
@@ -143,14 +147,21 @@ class RestApplication:
             token = request.query_params.get("token", "")
         if not token:
             raise Unauthenticated("未提供访问令牌！")
-        return await self._authenticator.authenticate(token)
+        caller = await self._authenticator.authenticate(token)
+        request.scope[UID] = caller.user_id
+        return caller
 
-    async def _ping(self, _request: Request) -> Response:
-        return PlainTextResponse("pong")
+    async def _ping(self, request: Request) -> Response:
+        return PlainTextResponse("pong", headers=_traced(request))
 
-    async def _not_found(self, _request: Request, _error: Exception) -> Response:
+    async def _not_found(self, request: Request, _error: Exception) -> Response:
         body = msgspec.json.encode({"code": 404, "message": "接口不存在", "data": None, "error": "request.no_route"})
-        return Response(body, 404, media_type="application/json")
+        return Response(body, 404, _traced(request), media_type="application/json")
+
+
+def _traced(request: Request) -> dict[str, str]:
+    """The header of an answer that no route gives."""
+    return {"X-Trace-ID": begin_trace(request.headers.get("x-trace-id"))}
 
 
 def bearer_token(header: str) -> str:

@@ -132,9 +132,7 @@ class PredecessorDeliverer(DelivererPort):
     async def _call(self, body: bytes, trace_id: str) -> None:
         response = await self._gateways.caller.ask(self._address, DELIVER_TO_USER, body, trace_id)
         if response.result != 200:  # it would say the same again
-            log.warning(
-                "a gateway of the predecessor refused an event", gateway_rpc=self._address, result=response.result
-            )
+            log.warning("a gateway of the predecessor refused an event", address=self._address, result=response.result)
 
 
 def _body(user_id: UserId, event: _Event) -> bytes:

@@ -32,6 +32,7 @@ class _Call:
     """A request to one of the handlers."""
 
     __slots__ = ("_body", "_handler", "deadline_ms")
+    label = "predecessor"
 
     def __init__(self, handler: Handler, body: bytes, deadline_ms: int) -> None:
         self._handler = handler
@@ -70,7 +71,7 @@ class _Server(RpcServer):
         known = split(connection.address)[0] in self._allowed
         if not known:
             self.strangers += 1
-            log.warning("connection closed: its address is not in predecessor.allowed", peer=connection.address)
+            log.warning("connection closed: its address is not in predecessor.allowed", address=connection.address)
         return super().accept(connection) and known
 
 

@@ -108,7 +108,9 @@ class PresenceReporter:
                     raise failure
             if failures:
                 self._failures += len(failures)
-                log.info("the predecessor's presence service was not told", users=len(failures), error=str(failures[0]))
+                log.info(
+                    "the predecessor's presence service was not told", count=len(failures), reason=str(failures[0])
+                )
                 return False
         return True
 
@@ -118,7 +120,7 @@ class PresenceReporter:
         body = line(uid=user_id, gateway_rpc=self._desk.address, ttl_sec=self._settings.ttl_seconds)
         response = await self._caller.ask(self._settings.presence_address, command, body)
         if response.result != 200:
-            log.warning("the predecessor's presence service refused a user", result=response.result_str)
+            log.warning("the predecessor's presence service refused a user", reason=response.result_str)
         self._told.pop(user_id, None)
         self._told[user_id] = self._clock.monotonic()
 

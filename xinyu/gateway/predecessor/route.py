@@ -43,7 +43,7 @@ class RouteDesk:
             return NO_GATEWAY
         host, port = split(told.gateway_rpc)
         if not port or host not in self._allowed or told.gateway_rpc == self.address:
-            log.warning("a gateway outside of predecessor.allowed was not taken", gateway_rpc=told.gateway_rpc)
+            log.warning("a gateway outside of predecessor.allowed was not taken", address=told.gateway_rpc)
             return FOREIGN_GATEWAY
         ttl = min(told.ttl_sec or self._ttl_seconds, MAX_TTL_SECONDS)
         try:

@@ -16,7 +16,7 @@ from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import MAX_JSON_INT, ConversationId
 from xinyu.message.types import DeviceState, Entry, Kind
 from xinyu.telemetry.logs import get_logger
@@ -51,7 +51,7 @@ class CatchUp:
         except Exception as error:
             if not isinstance(error, XinyuError):
                 log.exception("a client could not be caught up; the stack below says where")
-            log.warning("a client that could not be caught up is asked to come back", error=repr(error))
+            log.warning("a client that could not be caught up is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what was missed: reconnect")
 
     async def _push_missed(self, connection: Connection, behind: list[DeviceState]) -> list[Entry]:

@@ -20,15 +20,16 @@ from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.message.types import Entry
-from xinyu.telemetry.logs import get_logger
-from xinyu.telemetry.readings import Reading
+from xinyu.telemetry.logs import get_logger, hops, in_ms
+from xinyu.telemetry.readings import Histogram, Reading
 
 log = get_logger(__name__)
 TICK_SECONDS = 0.05
 GAP_PAGE = 200
+PUSH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0)
 READS_AT_ONCE = 16
 """A lost push of a large group leaves a gap at thousands of sessions in the same moment."""
 _decode_entry = msgspec.json.Decoder(Entry).decode
@@ -51,6 +52,8 @@ class SocketDeliverer(DelivererPort):
         self._times = times
         self._clock = clock
         self._fills: set[asyncio.Task[None]] = set()
+        self._seconds = Histogram(PUSH_SECONDS)
+        self._missed = 0
         self.pushed = 0
         self.gaps = 0
 
@@ -111,6 +114,8 @@ class SocketDeliverer(DelivererPort):
         """For metrics."""
         return [
             ("xinyu_ws_pushes_total", "Entries put on sockets.", self.pushed),
+            ("xinyu_ws_push_seconds", "From an entry's commit until a node had it on its sockets.", self._seconds),
+            ("xinyu_ws_push_missed_total", "Pushes for sessions that had gone.", self._missed),
             ("xinyu_ws_gaps_total", "Pushes whose predecessor did not come in time.", self.gaps),
             ("xinyu_ws_held_conversations", "Conversations with pushes that wait.", self._order.held),
         ]
@@ -146,6 +151,7 @@ class SocketDeliverer(DelivererPort):
         if entry is None:
             entry = _decode_entry(push.payload)
         variants: Variants = {}
+        missed = len(gone)
         for target in push.sessions:
             connection = self._hub.find(target.session_id)
             if connection is None:
@@ -156,6 +162,19 @@ class SocketDeliverer(DelivererPort):
                 connection.keep(connection.held, entry)
             else:
                 self._place(connection, entry, variants)
+        self._missed += len(gone) - missed
+        seconds = (self._clock.now_ms() - entry.sent_at_ms) / 1000
+        self._seconds.observe(seconds)
+        if hops.told:
+            log.debug(
+                "push at its sockets",
+                trace_id=push.trace_id,
+                conversation_id=push.conversation_id,
+                seq=push.seq,
+                msg_id=entry.msg_id,
+                sessions=len(push.sessions) - len(gone) + missed,
+                duration_ms=in_ms(seconds),
+            )
 
     def _place(self, connection: Connection, entry: Entry, variants: Variants) -> None:
         session, conversation_id = connection.session, entry.conversation_id
@@ -213,7 +232,7 @@ class SocketDeliverer(DelivererPort):
         except Exception as error:  # going on without them would move the cursor over them
             if not isinstance(error, XinyuError):
                 log.exception("a gap could not be read; the stack below says where")
-            log.warning("a client that lacks entries is asked to come back", error=repr(error))
+            log.warning("a client that lacks entries is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
             return
         self.end_filling(connection, entry.conversation_id, [*missing, entry])

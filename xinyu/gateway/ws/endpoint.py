@@ -150,6 +150,7 @@ class WebSocketEndpoint:
             await self._sessions.close(connection)
 
     def _take(self, connection: Connection, message: Message) -> None:
+        self._hub.frames += 1
         text = message.get("text")
         if text is None or connection.session.state is State.CLOSED:
             return  # binary frames are ignored (CONTRACT.md section 2.1)

@@ -148,4 +148,4 @@ class Housekeeping:
             try:
                 await work()
             except XinyuError as error:
-                log.warning("housekeeping is put off: a service is away", work=work.__name__, error=error.code)
+                log.warning("housekeeping is put off: a service is away", run=work.__name__, error=error.code)

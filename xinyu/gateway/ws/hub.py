@@ -67,6 +67,8 @@ class Hub:
         self.is_draining = False
         """Whether the node is leaving: it takes no more sessions."""
         self.opened = 0
+        self.frames = 0
+        """Frames that came in, of any kind."""
         self.refused = 0
         self.closes: Counter[int] = Counter()
         """Close codes that the server said."""
@@ -142,6 +144,7 @@ class Hub:
             ("xinyu_ws_sessions", "Open sessions.", len(self._by_session)),
             ("xinyu_ws_users", "Users with a session here.", len(self._by_user)),
             ("xinyu_ws_opened_total", "Sessions opened.", self.opened),
+            ("xinyu_ws_frames_total", "Frames of clients, of any kind.", self.frames),
             ("xinyu_ws_refused_total", "Connections with a bad token or at a full node.", self.refused),
             ("xinyu_ws_slow_total", "Sessions closed at a full queue.", self.closes[CloseCode.SLOW]),
             ("xinyu_ws_unanswered_total", "Sessions closed for want of acks.", self.closes[CloseCode.NO_ACKS]),

@@ -16,9 +16,11 @@ from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.event import Event, EventCall
 from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
 from xinyu.gateway.ws.hub import Connection
+from xinyu.gateway.ws.session import Session
 from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, Overloaded, XinyuError
 from xinyu.rpc.deadline import adopt_deadline
-from xinyu.telemetry.logs import get_logger
+from xinyu.telemetry.logs import get_logger, hops, tell_request
+from xinyu.telemetry.readings import SECONDS, Histogram, Reading
 from xinyu.telemetry.trace import begin_trace
 
 log = get_logger(__name__)
@@ -56,6 +58,8 @@ class Requests:
         self._running: dict[asyncio.Task[None], float] = {}
         self._overdue: set[asyncio.Task[None]] = set()
         self._sweep: asyncio.TimerHandle | None = None
+        self._seconds = Histogram(SECONDS)
+        self._failed = 0
 
     def begin(self, connection: Connection, frame: ClientFrame) -> None:
         """Take a frame that is no ping and no ack. Without an id, only legacy events mean anything."""
@@ -84,6 +88,14 @@ class Requests:
         while self._running:
             await asyncio.sleep(0.01)
 
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [
+            ("xinyu_ws_request_seconds", "Requests on the socket, from the frame to the answer.", self._seconds),
+            ("xinyu_ws_request_failures_total", "Requests on the socket that failed.", self._failed),
+            ("xinyu_ws_requests_in_flight", "Requests on the socket without an answer yet.", len(self._running)),
+        ]
+
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
         self._overdue.discard(task)
@@ -98,9 +110,9 @@ class Requests:
         self._sweep = loop.call_later(SWEEP_SECONDS, self._end_overdue) if self._running else None
 
     async def _answer(self, connection: Connection, frame: ClientFrame, event: Event) -> None:
-        session = connection.session
+        session, begin, failure = connection.session, time.monotonic(), None
         begin_trace(frame.trace_id)
-        adopt_deadline(time.monotonic() + self._timeout)
+        adopt_deadline(begin + self._timeout)
         try:
             call: EventCall[Any] = EventCall(
                 payload=_payload(frame, event.payload),
@@ -115,16 +127,27 @@ class Requests:
         except XinyuError as error:
             if error.category is Category.INTERNAL:
                 log.exception("a request failed; the stack below says where", event_name=frame.event)
-            self._refuse(connection, frame.id, error)
+            failure = error
         except asyncio.CancelledError:
             if asyncio.current_task() not in self._overdue:
                 raise
-            self._refuse(connection, frame.id, DeadlineExceeded())
+            failure = DeadlineExceeded()
         except Exception:
             log.exception("a request failed; the stack below says where", event_name=frame.event)
-            self._refuse(connection, frame.id, XinyuError())
+            failure = XinyuError()
         finally:
             session.in_flight -= 1
+        if failure is not None:
+            self._failed += 1
+            self._refuse(connection, frame.id, failure)
+        self._tell(session, frame, failure, time.monotonic() - begin)
+
+    def _tell(self, session: Session, frame: ClientFrame, failure: XinyuError | None, seconds: float) -> None:
+        self._seconds.observe(seconds)
+        if hops.told or seconds >= hops.slow_seconds:
+            error = None if failure is None else failure.code
+            uid, device_id = session.user_id, session.device_id
+            tell_request(log, seconds, event_name=frame.event, uid=uid, device_id=device_id, error=error)
 
     def _note(self, connection: Connection, frame: ClientFrame, result: object) -> None:
         """The reply to a send is this session's copy of the entry."""

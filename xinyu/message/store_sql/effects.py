@@ -16,6 +16,7 @@ from xinyu.message.store_sql.tables import INTERVAL, MEMBER
 from xinyu.message.types import Effect, EntryType, MemberChange
 from xinyu.storage.schema import AnyRow, insert_new
 from xinyu.storage.sql import Database
+from xinyu.telemetry.trace import current_trace_id
 
 _M, _I = MEMBER.c, INTERVAL.c
 
@@ -131,7 +132,7 @@ class _Application:
         if entry is None:
             return []
         membership = read_membership(self.connection, conversation.id, conversation.members_version)
-        return [Appended(entry, [*membership.recipients, *leavers])]
+        return [Appended(entry, [*membership.recipients, *leavers], trace_id=current_trace_id())]
 
     def _member_rows(self, conversation_id: int) -> dict[UserId, AnyRow]:
         ids = [change.user_id for change in self.effect.members]

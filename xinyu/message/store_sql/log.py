@@ -31,6 +31,7 @@ from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import Entry, EntryType, Kind, Page
 from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database
+from xinyu.telemetry.trace import current_trace_id
 
 _E, _C, _M = ENTRY.c, CONVERSATION.c, MEMBER.c
 
@@ -250,7 +251,7 @@ def _append_recall(transaction: LogTransaction, conversation: Conversation, row:
     )
     transaction.flush()
     membership = read_membership(transaction.connection, conversation.id, conversation.members_version)
-    return Appended(entry, membership.recipients)
+    return Appended(entry, membership.recipients, trace_id=current_trace_id())
 
 
 def _tell_self(

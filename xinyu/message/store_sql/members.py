@@ -11,6 +11,7 @@ from xinyu.message.store_sql.rows import LogTransaction, ensure_conversation, fi
 from xinyu.message.store_sql.tables import INTERVAL, MEMBER
 from xinyu.message.types import Kind, Role
 from xinyu.storage.schema import insert_new, upsert
+from xinyu.telemetry.trace import current_trace_id
 
 _M = MEMBER.c
 _SELECT_MEMBERS = sa.select(_M.user_id, _M.active, _M.role, _M.muted_until_ms, _M.accepts).where(
@@ -36,7 +37,7 @@ def notify_self(transaction: LogTransaction, user_id: UserId, type_: int, conten
     )
     assert conversation is not None, "the self conversation is not locked"
     entry = transaction.append(conversation, msg_id=msg_id, type_=type_, sender_id=UserId(0), content=content)
-    return Appended(entry, [user_id])
+    return Appended(entry, [user_id], trace_id=current_trace_id())
 
 
 def ensure_self(connection: Connection, user_id: UserId, now_ms: int) -> ConversationId:

@@ -19,6 +19,7 @@ from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, KEY, MEMBER, OUT
 from xinyu.message.types import Entry, EntryType, Kind
 from xinyu.storage.prepared import PreparedIn, PreparedMany
 from xinyu.storage.schema import AnyRow, insert_new
+from xinyu.telemetry.trace import current_trace_id
 
 _C, _M, _K = CONVERSATION.c, MEMBER.c, KEY.c
 
@@ -200,7 +201,8 @@ class LogTransaction:
         )
         self._outbox.append({
             "conversation_id": id_, "seq": seq, "created_ms": self.now_ms, "origin_session": origin_session,
-            "trace_id": trace_id, "done_ms": None, "owner": None, "lease_until_ms": 0, "attempts": 0, "quarantined": 0,
+            "trace_id": trace_id or current_trace_id(), "done_ms": None, "owner": None, "lease_until_ms": 0,
+            "attempts": 0, "quarantined": 0,
         })  # fmt: skip
         return Entry(
             conversation_id=id_,
