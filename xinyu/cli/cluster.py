@@ -15,6 +15,8 @@ from xinyu.app.cluster.survey import Seen, survey
 from xinyu.cli.options import ConfigOption, out, print_table, settings_of
 from xinyu.telemetry.logs import configure_logs
 
+LEAST_WIDTH = 110
+"""Below it every cell would be cut."""
 COLOURS = {"ready": "green", "starting": "yellow", "draining": "yellow"}
 
 
@@ -35,7 +37,7 @@ def cluster(
     table = Table("node", "roles", "state", "address", "version", "since", "sessions", "serving", "calling", box=None)
     for each in seen:
         table.add_row(*_row(each))
-    print_table(table)
+    print_table(table, LEAST_WIDTH)
     for each in seen:
         if each.trouble:
             out.print(f"{each.instance.node} does not answer: {each.trouble}", markup=False)

@@ -72,6 +72,7 @@ def command_line(subcommand: str, given: list[Path] | None, node: str | None = N
     return " ".join([program, subcommand, *(f"--config {file}" for file in files), *named])
 
 
-def print_table(table: Table) -> None:
-    """Tables are folded to a terminal's width, but not when they go into a file or pipe."""
-    (out if out.is_terminal else Console(width=WIDE, highlight=False)).print(table, soft_wrap=False)
+def print_table(table: Table, least: int = 0) -> None:
+    """Tables are folded to a terminal's width, but not below `least` columns, nor when they go into a file or pipe."""
+    width = max(out.width, least) if out.is_terminal else WIDE
+    Console(width=width, highlight=False).print(table, soft_wrap=False, crop=False)
