@@ -1,4 +1,4 @@
-"""Two processes of a cluster as far as calls go: one serves, one finds it and calls; with TLS, and with another secret."""
+"""Two processes as far as calls go: one serves, the other finds it and calls; with TLS, and with another secret."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from xinyu.app.cluster.node import NodeService
 from xinyu.app.cluster.placement import Placement
 from xinyu.app.cluster.port import NodePort, NodeStatus
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.kernel.errors import Unavailable
+from xinyu.kernel.errors import DeadlineExceeded, Unavailable
 from xinyu.kernel.ids import UserId
 from xinyu.presence.port import PresencePort
 from xinyu.presence.service import PresenceService
@@ -36,7 +36,7 @@ def settings(node: str, address: str, rpc: dict[str, Any]) -> Settings:
     return Settings(
         node=node,
         discovery={"registry": "static", "static": {"presence": [address], "gateway_ws": [address]}},
-        rpc={"secret": SECRET, "retry_attempts": 2, **rpc},
+        rpc={"secret": SECRET, "retry_attempts": 2, "connect_seconds": 1.0, **rpc},
     )
 
 
@@ -92,17 +92,16 @@ async def test_another_secret_or_no_certificate_lets_nobody_in(
     certified: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with AsyncExitStack() as stack:
-        plain, sealed = (
-            await stack.enter_async_context(serving()),
-            await stack.enter_async_context(serving(**certified)),
-        )
+        plain = await stack.enter_async_context(serving())
+        sealed = await stack.enter_async_context(serving(**certified))
         stranger, _ = await stack.enter_async_context(calling(plain, secret="x" * 32))
         unsealed, _ = await stack.enter_async_context(calling(sealed))
         known, _ = await stack.enter_async_context(calling(plain))
         for port in (stranger, unsealed):
-            with within(2.0), pytest.raises(Unavailable):
+            with within(2.0), pytest.raises((Unavailable, DeadlineExceeded)):
                 await port.list_online([UserId(1)])
         assert await known.list_online([UserId(1)]) == []  # others never notice
+        assert "does not know this cluster" in capsys.readouterr().out
 
 
 def test_certificates_that_are_not_there_are_named() -> None:
