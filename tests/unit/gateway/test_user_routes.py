@@ -61,9 +61,11 @@ class Site:
             devices=make_stub(DevicePort, self.recorder),
         )
         settings = GatewaySettings()
+        services = services_over(ports, settings)
+        self.names = services.names
         application = RestApplication(
             settings,
-            services_over(ports, settings),
+            services,
             JwtAuthenticator(SECRET, ISSUER, domain.logins, domain.clock, 3.0),
             Metrics(),
             ErrorTexts({**auth.ERRORS, **user.ERRORS}),
@@ -212,7 +214,9 @@ async def test_detail_and_its_update(site: Site) -> None:
     }
     assert first == {"id": first["id"], **expected}
     update = {"nickname": "", "avatar": "a.png", "motto": "hi", "gender": "2", "birthday": "2001-02-03"}
+    assert (await site.names.of(first["id"])).avatar == ""
     assert await site.ok("user/detail-update", token, **update) == {}
+    assert (await site.names.of(first["id"])).avatar == "a.png", "shown at once where it was changed"
     changed = {"avatar": "a.png", "motto": "hi", "gender": 2, "birthday": "2001-02-03"}
     assert await site.ok("user/detail", token) == {**first, **changed}
     assert (await site.refused("user/detail-update", token, gender=7))[0] == 400

@@ -74,10 +74,12 @@ async def detail(call: Call[NoBody]) -> object:
 
 
 async def detail_update(call: Call[DetailUpdateBody]) -> None:
-    """Replace the caller's profile. Others read names when they need them, so nothing is copied about."""
+    """Replace the caller's profile. Others read names when they need them, so nothing is copied about; other gateways
+    show the new one within `name_cache_seconds`, this one at once."""
     body = call.body
     change = ProfileChange(body.nickname, body.avatar, body.motto, body.gender, body.birthday)
     await call.ports.profiles.update_profile(call.user_id, change)
+    call.services.names.forget(call.user_id)
 
 
 async def email_update(call: Call[EmailUpdateBody]) -> None:
