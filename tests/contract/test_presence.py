@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from testkit.engines import adapters
 from testkit.presence import ANN, BOB, CID, LEASE, Model, Presence, at, entry, presence_over
+from testkit.waiting import eventually
 from xinyu.kernel.ids import NodeId, SessionId
+from xinyu.presence.service import PresenceService
 from xinyu.presence.types import NodeRef
 
 NewPresence = Callable[[], AbstractAsyncContextManager[Presence]]
@@ -206,3 +208,27 @@ def imagine(model: Model, step: Step) -> None:
             model.drop(where)
         case "wait", int(seconds):
             model.now += seconds
+
+
+async def test_lookups_and_the_dead_they_met_are_counted(presence: Presence) -> None:
+    service = PresenceService(presence.store, presence.clock, LEASE)
+    left = at("left")
+    await service.register(entry(ANN, "a1", left))
+    await service.register(entry(ANN, "a2", left))
+    await service.locate([ANN, BOB])
+    await service.list_online([CID])
+    presence.clock.jump(LEASE + 1)
+    await service.locate([ANN])
+    readings = {name: value for name, _, value in service.readings()}
+    assert readings["xinyu_presence_lookups_total"] == 3
+    assert (readings["xinyu_presence_users_asked_total"], readings["xinyu_presence_users_found_total"]) == (4, 1)
+    assert readings["xinyu_presence_expired_total"] == 2
+
+
+async def test_who_is_online_is_counted_every_so_often(presence: Presence) -> None:
+    service = PresenceService(presence.store, presence.clock, LEASE)
+    await service.register(entry(ANN, "a1", at("left")))
+    census = asyncio.create_task(service.run())
+    await eventually(lambda: ("xinyu_presence_online_users", 1) in [(n, v) for n, _, v in service.readings()])
+    census.cancel()
+    await asyncio.wait([census])

@@ -78,7 +78,7 @@ class Sender:
         if draft.quote_id:
             found = await self._quote(sender_id, conversation_id, draft.quote_id)
             quote, refusal = found or quote, refusal if found else BadQuote()
-        begin = self._clock.monotonic()
+        begin = self._clock.monotonic() if hops.told else 0.0
         outcome = await self._appender.append(
             Append(
                 conversation_id=conversation_id,

@@ -108,7 +108,8 @@ def in_ms(seconds: float) -> float:
     return round(seconds * 1000, 3)
 
 
-def _add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor: the running task's trace id, where the line names no other."""
     trace_id = current_trace_id()
     if trace_id:
         event.setdefault("trace_id", trace_id)
@@ -133,7 +134,7 @@ def _processors(
         return event
 
     shared: list[structlog.typing.Processor] = [
-        _add_trace,
+        add_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

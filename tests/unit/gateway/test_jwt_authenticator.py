@@ -175,3 +175,16 @@ async def test_a_failed_question_is_told_as_such_and_asked_again(bench: Bench) -
 def test_a_short_secret_signs_nothing() -> None:
     with pytest.raises(ValueError, match="jwt_secret"):
         TokenIssuer("short", ISSUER, 600, ManualClock())
+
+
+async def test_failures_are_counted_but_not_those_of_the_service_behind(bench: Bench) -> None:
+    await bench.authenticator.authenticate(bench.token)
+    for token in ("", "forged"):
+        with pytest.raises(Unauthenticated):
+            await bench.authenticator.authenticate(token)
+    bench.clock.jump(10.0)
+    bench.logins.fails = True
+    with pytest.raises(Unavailable):
+        await bench.authenticator.authenticate(bench.token)
+    ((name, _, value),) = bench.authenticator.readings()
+    assert (name, value) == ("xinyu_auth_failures_total", 2)

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from testkit.clock import ManualClock
 from testkit.contacts import port_of
+from testkit.logs import followed, named
 from testkit.messages import ANN, BOB, CID, MessageStores, message, message_database
 from testkit.waiting import eventually
 from xinyu.delivery.port import DeliveryPort
@@ -298,3 +300,31 @@ async def test_delivered_entries_are_settled_with_the_next_batch_and_given_back_
     rows = await world.stores.outbox.claim("me", world.clock.now_ms() + 1, 1, world.clock.now_ms(), 99, 9)
     assert (world.pair, 1) not in {(row.entry.conversation_id, row.entry.seq) for row in rows}
     assert (world.pair, 2) in {(row.entry.conversation_id, row.entry.seq) for row in rows}
+
+
+async def test_batches_and_retries_are_counted(world: AppendWorld) -> None:
+    await world.at_once(*(message(ANN, world.pair, f"t{n}") for n in range(7)))
+    counts = world.appender.counts
+    assert (counts.sizes.counts[0], counts.sizes.counts[3], counts.sizes.total) == (1, 1, 8)
+    assert sum(counts.seconds.counts) == counts.batches == 2
+    world.log.busy.add(world.crowd)
+    (waiting,) = world.send(message(ANN, world.crowd))
+    await eventually(lambda: counts.busy)
+    world.log.busy.clear()
+    world.clock.jump(BUSY_SECONDS / 2)
+    await waiting
+    readings = {name: value for name, _, value in world.appender.readings()}
+    assert readings["xinyu_message_busy_total"] == 1
+    assert readings["xinyu_message_stored_total"] == 9
+
+
+async def test_a_message_that_cannot_be_stored_is_told_with_its_senders_trace(world: AppendWorld) -> None:
+    def defect(_items: Sequence[Append]) -> Exception:
+        return KeyError("a defect")
+
+    world.log.before = defect
+    item = msgspec.structs.replace(message(ANN, world.pair), trace_id="aa")
+    with followed() as lines, pytest.raises(KeyError):
+        await world.appender.append(item)
+    (line,) = named(lines, "a message could not be stored")
+    assert (line["trace_id"], line["uid"], line["msg_id"], line["error"]) == ("aa", ANN, item.msg_id, "internal.error")

@@ -12,6 +12,7 @@ import pytest
 
 from testkit.clock import ManualClock
 from testkit.contacts import port_of
+from testkit.logs import followed, named
 from testkit.messages import ANN, BOB, MessageStores, message, message_database
 from testkit.waiting import eventually
 from xinyu.delivery.port import DeliveryPort
@@ -119,6 +120,22 @@ async def test_a_push_carries_the_entry_as_it_was_committed(world: World) -> Non
     assert msgspec.json.decode(push.payload, type=Entry) == told.entry
     assert (push.conversation_id, push.seq, sorted(push.recipients)) == (world.pair, 1, [ANN, BOB])
     assert push.origin_session == "s1"
+    await process.kill()
+
+
+async def test_what_a_crash_left_keeps_the_trace_of_its_sender(world: World) -> None:
+    item = msgspec.structs.replace(message(ANN, world.pair), trace_id="aa-11")
+    await world.stores.append(item)  # and the process died before it dispatched
+    process = world.process()
+    with followed() as lines:
+        process.start()
+        await eventually(lambda: process.dispatched)
+    (push,) = process.dispatched
+    assert push.trace_id == "aa-11"
+    (left,), (handed,) = named(lines, "left-over push dispatched"), named(lines, "push handed to delivery")
+    assert (left["trace_id"], left["msg_id"], left["seq"]) == ("aa-11", item.msg_id, 1)
+    assert handed["trace_id"] == "aa-11"
+    assert process.reading("xinyu_outbox_dispatched_total") == 1
     await process.kill()
 
 

@@ -10,15 +10,17 @@ import socket
 import pytest
 from structlog.testing import capture_logs
 
+from testkit.logs import followed, named
 from testkit.rpc import SETTINGS, Probe, calling, dispatcher_of, identity, probe, serving
 from testkit.waiting import eventually
-from xinyu.kernel.errors import Unavailable
+from xinyu.kernel.errors import Unavailable, XinyuError
 from xinyu.rpc.client import NotSent, dial
 from xinyu.rpc.dispatch import Dispatcher
 from xinyu.rpc.handshake import DiallingHandshake
 from xinyu.rpc.server import DRAINING, RpcServer
 from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.wire import FrameDecoder, Notify, encode_notify, encode_request
+from xinyu.telemetry.trace import adopt_trace, begin_trace
 
 IMPATIENT = RpcSettings(connect_seconds=0.1)
 
@@ -261,3 +263,20 @@ async def test_a_caller_that_dies_has_its_calls_called_off() -> None:
 def test_a_hello_needs_a_challenge_of_its_own() -> None:
     with pytest.raises(Exception, match="nonce"):
         DiallingHandshake(identity(), gzip=False).hello(Notify(1, "", b'{"version":1,"nonce":"00"}'))
+
+
+async def test_calls_are_told_with_their_callers_trace_and_counted() -> None:
+    async with serving(Probe()) as server, calling() as client:
+        stub = probe(client, server.address)
+        begin_trace("abc-123")
+        with followed() as lines:
+            await stub.echo("x")
+            with pytest.raises(XinyuError):
+                await stub.fail("internal")
+        adopt_trace("")
+        well, badly = named(lines, "call served")
+    assert (well["method"], well["result"], well["node"]) == ("ProbePort.echo", 200, "caller")
+    assert {well["trace_id"], badly["trace_id"]} == {"abc-123"}
+    assert (badly["result"], badly["error"]) == (500, "internal.error")
+    readings = {name: value for name, _, value in server.readings()}
+    assert (readings["xinyu_rpc_server_calls_total"], readings["xinyu_rpc_server_failed_total"]) == (2, 1)

@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection
 
+from xinyu.storage.database import DatabaseCounts
+from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.sql_sqlite import SqliteDatabase
+from xinyu.telemetry.trace import adopt_trace, begin_trace, current_trace_id
 
 
 @pytest.fixture
@@ -50,3 +53,21 @@ async def test_the_loop_goes_on_while_another_process_writes(database: SqliteDat
         other.execute("ROLLBACK")
         await write
     assert await database.read(count) == 1
+
+
+async def test_units_of_work_are_timed_and_failures_counted(database: SqliteDatabase) -> None:
+    counts = DatabaseCounts()
+    database.counts = counts
+    await database.read(count)
+    await database.read(count, brief=True)
+    await database.write(insert)
+    with pytest.raises(StorageUnavailable):
+        await database.read(lambda connection: connection.exec_driver_sql("SELECT * FROM nothing"))
+    assert (sum(counts.reads.counts), sum(counts.writes.counts), counts.failures) == (3, 1, 1)
+
+
+async def test_the_trace_goes_along_to_the_thread(database: SqliteDatabase) -> None:
+    trace_id = begin_trace()
+    assert await database.read(lambda _connection: current_trace_id()) == trace_id
+    assert await database.write(lambda _connection: current_trace_id()) == trace_id
+    adopt_trace("")
