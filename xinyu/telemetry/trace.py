@@ -35,5 +35,6 @@ def adopt_trace(trace_id: str) -> None:
 
 
 def adopt_shared_trace(trace_ids: Set[str]) -> None:
-    """Work for all these callers at once: with their trace id where they have one and the same."""
-    adopt_trace(next(iter(trace_ids)) if len(trace_ids) == 1 else "")
+    """Work for all these callers at once: with their trace id where they have one and the same. It was looked at when
+    it came in; this is done for every batch of pushes, three times on its way."""
+    _TRACE.set(next(iter(trace_ids)) if len(trace_ids) == 1 else "")
