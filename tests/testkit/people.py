@@ -22,8 +22,8 @@ from xinyu.sdk.cursors import MemoryCursors
 from xinyu.sdk.events import Event
 from xinyu.sdk.types import Tuning
 
-PACE = Pace(scale=0.1, post_timeout=100, send_repeat=5, heartbeat=200)
-"""A page that waits a tenth as long to dial or send again; its requests have the usual time."""
+PACE = Pace(scale=0.1, post_timeout=100, send_repeat=20, heartbeat=200)
+"""A page that waits a tenth as long to dial or send again, so more often; its requests have the usual time."""
 TUNING = Tuning(backoff_base_seconds=0.05, backoff_cap_seconds=0.5, request_seconds=8, ack_seconds=0.3)
 G4_SECONDS = 5.0
 """GUARANTEES.md G4: within this time of the end of a fault everything acked has arrived."""

@@ -27,7 +27,7 @@ from xinyu.app.settings import ConfigError, Settings
 from xinyu.app.shape import check_shape, histories_of, roles_of
 from xinyu.app.status import Readiness
 from xinyu.gateway.routes import ROUTES
-from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.migrations import SchemaState
 from xinyu.storage.redis import no_redis
@@ -218,7 +218,7 @@ class Process:
             log.warning("a step of the stop took too long and was skipped", step=name)
             task.cancel()
         elif (error := task.exception()) is not None:
-            log.warning("a step of the stop failed", step=name, error=repr(error))
+            log.warning("a step of the stop failed", step=name, error=code_of(error), reason=repr(error))
 
 
 def _settle_memory() -> None:

@@ -91,6 +91,7 @@ class ZooKeeperClient:
     async def stop(self) -> None:
         """End the session, and with it its ephemeral nodes. Returns when kazoo's threads have ended."""
         self._on_connected = lambda: None
+        self._connected.clear()  # what ends now is no news
         await asyncio.to_thread(self._stop)
 
     def _stop(self) -> None:
