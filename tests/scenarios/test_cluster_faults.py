@@ -14,7 +14,7 @@ import pytest
 
 from testkit.engines import OwnEngine
 from testkit.people import Town, shows
-from testkit.placement import ROOT, Placement, environment
+from testkit.placement import ROOT, Placement, environment, standing
 from testkit.stages import stage
 from testkit.talkers import chatting
 from testkit.waiting import eventually
@@ -45,15 +45,8 @@ def placement(
         "presence": {"redis_url": own_engines["redis"].address},
         "discovery": {"zookeeper_hosts": own_engines["zookeeper"].address, "session_seconds": SESSION_SECONDS},
     }
-    deployment = stage("4", tmp_path_factory.mktemp("faults"), settings)
-    try:
-        deployment.up()
+    with standing(stage("4", tmp_path_factory.mktemp("faults"), settings)) as deployment:
         yield deployment
-        deployment.down()
-    finally:
-        for node in deployment.nodes.values():
-            if node.running:
-                node.kill()
 
 
 async def seen(placement: Placement) -> dict[str, str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from testkit.people import Town
-from testkit.placement import Placement
+from testkit.placement import Placement, standing
 from testkit.stages import config_of, nodes_of, stage
 from testkit.talkers import chatting
 
@@ -41,15 +41,8 @@ async def replace(placement: Placement, old: list[str], to: str) -> None:
 @pytest.fixture(scope="module")
 def placement(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Placement]:
     """One of its own: its nodes come and go."""
-    deployment = stage(request.param.removeprefix("stage"), tmp_path_factory.mktemp("moving"))
-    try:
-        deployment.up()
+    with standing(stage(request.param.removeprefix("stage"), tmp_path_factory.mktemp("moving"))) as deployment:
         yield deployment
-        deployment.down()
-    finally:
-        for node in deployment.nodes.values():
-            if node.running:
-                node.kill()
 
 
 async def test_there_and_back_while_people_chat(town: Town) -> None:

@@ -19,7 +19,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -378,6 +379,19 @@ class Placement:
         ]
         assert not complaints, "\n".join(complaints[:20])
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def standing(placement: Placement) -> Iterator[Placement]:
+    """Have it up inside the block. At the end it must stop cleanly and its logs must be clean; nothing is left."""
+    try:
+        placement.up()
+        yield placement
+        placement.down()
+    finally:
+        for node in placement.nodes.values():
+            if node.running:
+                node.kill()
 
 
 def monolith(folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
