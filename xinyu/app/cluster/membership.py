@@ -102,8 +102,8 @@ class Membership:
 
     @property
     def serving(self) -> int:
-        """Calls that run for other processes."""
-        return 0 if self._server is None else self._server.counts.in_flight
+        """Calls that run for other processes, besides the one that asks this."""
+        return 0 if self._server is None else max(0, self._server.counts.in_flight - 1)
 
     def readings(self) -> Iterable[Reading]:
         """For metrics."""

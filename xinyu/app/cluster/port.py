@@ -17,7 +17,7 @@ class NodeStatus(msgspec.Struct, frozen=True):
     sessions: int
     """Open client sessions; 0 where the role gateway_ws is not hosted."""
     serving: int
-    """Calls that run for other processes."""
+    """Calls that run for other processes, besides the one that asks."""
     calling: int
     """Calls to other processes that wait for an answer."""
     failing_runs: list[str]
