@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from testkit.people import Town
 from testkit.placement import Placement
 from xinyu.media.settings import MediaSettings
 
@@ -86,6 +87,8 @@ async def test_the_readme(placement: Placement) -> None:
 
 async def test_operating_it(placement: Placement, tmp_path: Path) -> None:
     (data,) = placement.data_dirs.values()
+    async with Town(placement) as town:
+        await town.people("Ann", "Bob")  # whose greeting is an entry to be found in the back-up
     said = await shell(placement, "docs/howto/operate.md", tmp_path, DATA=str(data))
     assert said.startswith("ok\n")
     assert '"ready":true' in said and "xinyu_message_stored_total" in said and '"jwt_secret":"****"' in said
