@@ -47,32 +47,34 @@ class OutboxRun:
         """Work for ever."""
         while True:
             lease_ms = int(self._settings.outbox_lease_seconds * 1000)
-            await self._replay_what_presence_lost()
-            now_ms = self._clock.now_ms()
-            stale_ms = int(self._settings.outbox_stale_seconds * 1000)
-            before_ms = now_ms - stale_ms if self._adopted_all else now_ms + 1
-            while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
-                pass
-            self._adopted_all = True
+            if await self._replay_what_presence_lost():
+                now_ms = self._clock.now_ms()
+                stale_ms = int(self._settings.outbox_stale_seconds * 1000)
+                before_ms = now_ms - stale_ms if self._adopted_all else now_ms + 1
+                while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
+                    pass
+                self._adopted_all = True
             keep_ms = int(self._settings.outbox_keep_seconds * 1000)
             while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
                 pass
             await self._count()
             await self._clock.sleep(self._settings.outbox_sweep_seconds)
 
-    async def _replay_what_presence_lost(self) -> None:
+    async def _replay_what_presence_lost(self) -> bool:
         """When presence came back without its memory, entries found no sessions for a while and count as delivered:
-        they are delivered again, once the gateways have had their time to register (G4)."""
+        they are delivered again, once the gateways have had their time to register (G4). False while presence is away:
+        a claim then would use up an attempt, and hold its row when presence is back."""
         now_ms = self._clock.now_ms()
         try:
             found = await self._presence.incarnation()
         except XinyuError:
-            return  # away: nothing counts as delivered meanwhile
+            return False  # nothing counts as delivered meanwhile
         if self._incarnation not in ("", found):
             await self._clock.sleep(REGISTRATION_SECONDS)
             count = await self._store.reopen(self._same_ms - MARGIN_MS)
             log.warning("presence lost its memory; delivering again", count=count)
         self._incarnation, self._same_ms = found, now_ms
+        return True
 
     def readings(self) -> list[Reading]:
         """For metrics."""

@@ -17,7 +17,7 @@ from testkit.messages import ANN, BOB, MessageStores, message, message_database
 from testkit.waiting import eventually
 from xinyu.delivery.port import DeliveryPort
 from xinyu.delivery.types import Completion, Push
-from xinyu.kernel.errors import Overloaded
+from xinyu.kernel.errors import Overloaded, Unavailable
 from xinyu.kernel.ids import ConversationId, SessionId
 from xinyu.message.outbox import OutboxRun
 from xinyu.message.pusher import Pusher
@@ -39,6 +39,8 @@ class Process:
         self.refusing = False
         self.pusher = Pusher(port_of(DeliveryPort, dispatch=self._dispatch), stores.outbox, clock, limit)
         self.incarnation = "first"
+        self.presence_is_away = False
+        self.asked = 0
         presence = port_of(PresencePort, incarnation=self._incarnation)
         self.outbox = OutboxRun(stores.outbox, self.pusher, presence, clock, SETTINGS)
         self._runs: list[asyncio.Task[None]] = []
@@ -49,6 +51,9 @@ class Process:
         self.dispatched += pushes
 
     async def _incarnation(self) -> str:
+        self.asked += 1
+        if self.presence_is_away:
+            raise Unavailable()
         return self.incarnation
 
     def start(self) -> None:
@@ -168,6 +173,24 @@ async def test_what_was_not_completed_comes_again_after_its_lease_and_then_is_pu
     (second,) = await world.commit()
     process.pusher.push([second])
     await eventually(lambda: process.seqs[-1] == 2)
+    await process.kill()
+
+
+async def test_no_attempt_is_used_up_while_presence_is_away_however_long_that_lasts(world: World) -> None:
+    """G10: whom a push is for cannot be found then; it goes out at the first sweep when presence is back."""
+    process = world.process()
+    process.start()
+    await process.swept()
+    process.presence_is_away = process.refusing = True
+    process.pusher.push(await world.commit())
+    await eventually(lambda: process.reading("xinyu_push_left_total") == 1)
+    asked = process.asked
+    await process.later(lambda: process.asked >= asked + 20)
+    assert process.reading("xinyu_outbox_dispatched_total") == 0
+    process.presence_is_away = process.refusing = False
+    await process.swept()
+    world.clock.jump(2.0)
+    await eventually(lambda: process.seqs == [1])
     await process.kill()
 
 
