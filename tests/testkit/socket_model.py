@@ -102,7 +102,7 @@ class SocketModel:
         self.hub, self.order = Hub(100, 100), PushOrder(HOLD)
         names = Names(port_of(ProfilePort), 1.0)
         self.deliverer = SocketDeliverer(self.hub, self.order, ports, names, LocalTimes("UTC"), self.clock, WINDOW)
-        self.sessions = Sessions(self.hub, self.order, self.deliverer, ports, self.clock, 1000)
+        self.sessions = Sessions(self.hub, self.order, self.deliverer, ports, self.clock, 1000, 30.0)
 
     async def _history(self, _reader: UserId, ref: Ref, after: int = 0, limit: int = 30, **_: object) -> Page:
         await asyncio.sleep(0)

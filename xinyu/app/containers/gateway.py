@@ -84,7 +84,16 @@ class GatewayContainer(MediaContainer):
         _clock,
         _mine.ack_window_frames,
     )
-    sessions = providers.Singleton(Sessions, hub, push_order, deliverer, ports, _clock, _mine.catch_up_limit)
+    sessions = providers.Singleton(
+        Sessions,
+        hub,
+        push_order,
+        deliverer,
+        ports,
+        _clock,
+        _mine.catch_up_limit,
+        Infrastructure.settings.provided.presence.lease_seconds,
+    )
     requests = providers.Singleton(
         Requests,
         providers.Object(EVENTS),

@@ -13,7 +13,6 @@ from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Hub
 from xinyu.gateway.ws.opening import Sessions
-from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.presence.types import NodeRef
@@ -63,18 +62,19 @@ class Housekeeping:
 
     async def renew_presence(self) -> None:
         """Extend the leases of all sessions, in one batch."""
-        entries = [c.session.presence for c in self._hub if c.session.state is not State.CLOSED]
-        if entries:
-            await self._ports.presence.renew(self._here, entries)
+        await self._sessions.renew(self._here)
 
     async def notice_lost_presence(self) -> None:
-        """Register all sessions again at once when presence has lost its memory (a Redis that came back empty)."""
+        """Register all sessions again at once when presence has lost its memory (a Redis that came back empty), or was
+        away for long."""
         try:
             found = await self._ports.presence.incarnation()
         except XinyuError:
             return  # the renewal says so
         if self._incarnation not in ("", found):
             log.warning("presence lost its memory; registering all sessions again", count=len(self._hub))
+            await self.renew_presence()
+        elif self._sessions.renewal_is_overdue:
             await self.renew_presence()
         self._incarnation = found
         await self._sessions.register_late()

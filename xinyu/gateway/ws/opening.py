@@ -19,19 +19,29 @@ from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import MAX_JSON_INT
 from xinyu.message.types import DeviceCursor, DeviceState
+from xinyu.presence.types import NodeRef
 from xinyu.rpc.deadline import within
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 REGISTRATION_SECONDS = 1.5
 """What a client that connects waits for presence at the most."""
+LATE_AT_ONCE = 16
+"""Sessions that are registered late, or caught up, at the same time."""
 
 
 class Sessions:
     """Opens and closes the sessions of this node."""
 
     def __init__(
-        self, hub: Hub, order: PushOrder, deliverer: SocketDeliverer, ports: Ports, clock: Clock, catch_up_limit: int
+        self,
+        hub: Hub,
+        order: PushOrder,
+        deliverer: SocketDeliverer,
+        ports: Ports,
+        clock: Clock,
+        catch_up_limit: int,
+        lease_seconds: float,
     ) -> None:
         self._hub = hub
         self._order = order
@@ -40,6 +50,9 @@ class Sessions:
         self._catch_up_limit = catch_up_limit
         self._deliverer = deliverer
         self._unregistered: set[Connection] = set()
+        """Also those whose leases had ended before they were renewed."""
+        self._lease_seconds = lease_seconds
+        self._renewed_at = clock.monotonic()
         self._catch_up = CatchUp(deliverer, ports, clock)
 
     async def open(self, connection: Connection) -> asyncio.Task[None] | None:
@@ -85,18 +98,45 @@ class Sessions:
         self._unregistered.discard(connection)
         return True
 
+    @property
+    def renewal_is_overdue(self) -> bool:
+        """Whether half of the leases is over since they were last renewed."""
+        return 2 * (self._clock.monotonic() - self._renewed_at) >= self._lease_seconds
+
+    async def renew(self, at: NodeRef) -> None:
+        """Extend the leases of all sessions, in one batch. Where they had ended before it (presence was away, or this
+        node stood still) pushes may have found nobody: `register_late` brings those. Raises what presence raises."""
+        begin = self._clock.monotonic()
+        renewed = [connection for connection in self._hub if connection.session.state is not State.CLOSED]
+        if renewed:
+            await self._ports.presence.renew(at, [connection.session.presence for connection in renewed])
+            if self._clock.monotonic() - self._renewed_at >= self._lease_seconds:
+                log.warning("sessions were renewed too late; they are caught up", count=len(renewed))
+                self._unregistered.update(renewed)
+        self._renewed_at = max(begin, self._renewed_at)
+
     async def register_late(self) -> None:
         """Make the sessions known that opened while presence was away, and bring them what was committed meanwhile,
         which was pushed to nobody. Raises what message raises; those go on to be late then."""
-        for connection in list(self._unregistered):
-            if connection.session.state is State.CLOSED:
-                self._unregistered.discard(connection)
-            elif connection.session.state is State.LIVE:
-                if not await self._register(connection):
-                    return
-                self._unregistered.add(connection)
-                await self._bring_heads(connection)
-                self._unregistered.discard(connection)
+        waiting = [connection for connection in self._unregistered if connection.session.state is not State.OPENING]
+        for start in range(0, len(waiting), LATE_AT_ONCE):
+            some = waiting[start : start + LATE_AT_ONCE]
+            outcomes = await asyncio.gather(*map(self._come_late, some), return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            if not all(outcomes):
+                return
+
+    async def _come_late(self, connection: Connection) -> bool:
+        """False while presence is away."""
+        if connection.session.state is State.LIVE:
+            if not await self._register(connection):
+                return False
+            self._unregistered.add(connection)
+            await self._bring_heads(connection)
+        self._unregistered.discard(connection)
+        return True
 
     async def _bring_heads(self, connection: Connection) -> None:
         """The newest entry of each conversation that went on: whoever lacks those before it finds out by it."""

@@ -266,3 +266,40 @@ async def test_a_session_that_opened_while_presence_was_away_is_caught_up_when_i
     await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
     await world.send(bob, ann, "3")
     await socket.has(*(("1", "2", "3") if kind == "page" else ("2", "3")))
+
+
+@pytest.mark.parametrize("kind", ["page", "device"])
+async def test_sessions_whose_leases_ended_while_presence_was_away_are_caught_up_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """G4: the memory of presence is as it was, but what was sent before the next renewal found nobody. The same after
+    this node stood still for longer than a lease."""
+    async with socket_world(tmp_path) as world:
+        await outlive_leases(world, monkeypatch, kind)
+
+
+async def outlive_leases(world: SocketWorld, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    socket = await (world.page(token) if kind == "page" else world.device(token))
+    await world.housekeeping.renew_presence()
+    clock = world.process.container.clock()
+    now_ms, monotonic, store = clock.now_ms, clock.monotonic, world.process.container.presence_store()
+    put = store.put
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "put", away)
+        patch.setattr(clock, "now_ms", lambda: now_ms() + 31_000)
+        patch.setattr(clock, "monotonic", lambda: monotonic() + 31)
+        for text in ("1", "2"):
+            await world.send(bob, ann, text)
+        await world.quiet()
+        assert socket.texts() == [], "presence knows nobody to push to"
+        patch.setattr(store, "put", put)
+        await world.housekeeping.notice_lost_presence()
+        await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
+        await world.send(bob, ann, "3")
+        await socket.has(*(("1", "2", "3") if kind == "page" else ("2", "3")))
