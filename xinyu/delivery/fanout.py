@@ -63,6 +63,7 @@ class DeliveryService(DeliveryPort):
 
     async def run(self) -> None:
         """Fan out for ever."""
+        self._lanes.clear()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outcomes.run())
             await self._work(group)

@@ -86,6 +86,11 @@ class Lanes:
         """Whether any lane is in use."""
         return bool(self._lanes)
 
+    def clear(self) -> None:
+        """Forget the lanes of a fan-out that has crashed: a worker that was stopped before its first step leaves its
+        lane behind. What waited there is left to the outbox."""
+        self._lanes.clear()
+
     def put(self, at: NodeRef, batch: list[NodePush], tally: Tally, group: asyncio.TaskGroup) -> None:
         """Queue pushes for a node; its worker is a task of `group`."""
         self._lane(at, group).put(batch, tally)

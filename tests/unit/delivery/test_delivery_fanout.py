@@ -391,3 +391,27 @@ def test_the_one_node_of_a_monolith() -> None:
     assert deliverers.find(NodeRef(LEFT.node, LEFT.epoch - 1)) is None
     assert deliverers.find(RIGHT) is None
     assert deliverers.all_nodes() == [node]
+
+
+async def test_a_fan_out_that_crashed_and_was_restarted_reaches_every_node_again(
+    settings: DeliverySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(settings)
+    await world.connect(ANN, "a1", LEFT)
+    await world.connect(ANN, "a2", RIGHT)
+    monkeypatch.setattr(world.cluster, "is_here", lambda at: at == LEFT)
+
+    async def crash(_: list[NodePush]) -> Receipt:
+        raise RuntimeError("a mistake in the program")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.left, "deliver", crash)
+        await world.service.dispatch([push(1, ANN)])
+        with pytest.raises(ExceptionGroup):
+            await world.service.run()
+    run = asyncio.create_task(world.service.run())
+    await world.bring(push(2, ANN))
+    assert [seq for seq, _ in world.right.got] == [seq for seq, _ in world.left.got] == [2]
+    run.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
