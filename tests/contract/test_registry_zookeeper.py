@@ -322,3 +322,25 @@ async def test_closing_while_zookeeper_is_away_does_not_hang(own_zookeeper: OwnE
     own_zookeeper.kill()
     async with asyncio.timeout(10):
         await registry.close()
+
+
+async def test_parents_that_others_remove_at_the_worst_moment_end_nothing(
+    nodes: Nodes, zookeeper_hosts: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await nodes.open_zookeeper(), await nodes.open_zookeeper()
+    await here.register(instance("n1", 7))
+    watch = await there.watch("user")
+    make_parents, gone = here._zk.make_parents, []
+
+    async def removed_again(path: str) -> None:
+        if not gone:
+            gone.append(path)
+        else:
+            await make_parents(path)
+
+    monkeypatch.setattr(here._zk, "make_parents", removed_again)
+    with raw(zookeeper_hosts) as client:
+        await asyncio.to_thread(client.delete, nodes.settings.root, recursive=True)
+        await eventually(lambda: gone)
+        await eventually(lambda: asyncio.to_thread(client.exists, f"{nodes.settings.root}/user/n1"))
+    await eventually(lambda: [found.node for found in watch.instances] == ["n1"])

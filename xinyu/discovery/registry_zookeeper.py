@@ -192,6 +192,8 @@ class ZooKeeperRegistry(Registry):
                 log.info("ZooKeeper is away; the last known instances stay in use", reason=error.details.get("cause"))
             except XinyuError as error:
                 log.error("this process is not discoverable", error=error.code, reason=error.message)
+            except Exception:  # as when somebody removes what we are just writing below: nothing may end this task
+                log.exception("discovery could not be put right; it is tried again, the stack below says why")
             else:
                 continue
             await asyncio.sleep(pause * random.uniform(0.5, 1))
