@@ -23,6 +23,7 @@ from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.message.types import Entry
+from xinyu.rpc.deadline import adopt_deadline
 from xinyu.telemetry.logs import get_logger, hops, in_ms
 from xinyu.telemetry.readings import Histogram, Reading
 
@@ -227,6 +228,7 @@ class SocketDeliverer(DelivererPort):
         task.add_done_callback(self._fills.discard)
 
     async def _fill_gap(self, connection: Connection, entry: Entry, had: int) -> None:
+        adopt_deadline(None)  # the call that brought the push has its answer: its time is not this task's
         try:
             missing = await self._gaps.read(connection.session.user_id, had, entry)
         except Exception as error:  # going on without them would move the cursor over them

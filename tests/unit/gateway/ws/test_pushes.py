@@ -17,7 +17,9 @@ from xinyu.delivery.types import NodePush, Receipt
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
+from xinyu.message.types import Entry
 from xinyu.presence.types import SessionTarget
+from xinyu.rpc.deadline import within
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
@@ -136,6 +138,30 @@ async def test_a_gap_longer_than_a_page_of_the_log(world: SocketWorld, monkeypat
         await world.send(bob, ann, str(number))
     await post.hand_over(1, 12)
     await page.has(*(str(number) for number in range(1, 13)))
+
+
+async def test_a_gap_is_read_after_the_time_of_the_call_that_showed_it(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who called us has its answer long since; how long it would have waited is not what the reader has."""
+    ann, bob, page, device = await pair(world)
+    post, read = Post(world, monkeypatch), world.deliverer._gaps.read
+    for text in ("1", "2"):
+        await world.send(bob, ann, text)
+    await eventually(lambda: len(post.kept) == 2)
+    only_device = [target for target in post.kept[0].sessions if world.hub.find(target.session_id).session.sync]
+    post.kept[0] = msgspec.structs.replace(post.kept[0], sessions=only_device)
+    over = asyncio.get_running_loop().time() + 0.05
+
+    async def late(reader: UserId, after: int, entry: Entry) -> list[Entry]:
+        await eventually(lambda: asyncio.get_running_loop().time() > over)
+        return await read(reader, after, entry)
+
+    monkeypatch.setattr(world.deliverer._gaps, "read", late)
+    with within(0.05):
+        await post.hand_over(1, 2)
+    await page.has("1", "2")
+    assert (device.texts(), page.close_code) == (["1", "2"], None)
 
 
 async def test_a_gap_that_cannot_be_read_is_not_skipped(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
