@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 from starlette.responses import Response
 
-from xinyu.kernel.errors import Category, XinyuError
+from xinyu.kernel.errors import Category, Overloaded, XinyuError
 
 STATUS_OF: dict[Category, int] = {
     Category.INVALID: 400,
@@ -34,6 +34,12 @@ COMMON_TEXTS: dict[str, str] = {
     "auth.unauthenticated": "无效的访问令牌！",
 }
 
+TROUBLE: dict[Category, str] = {
+    Category.UNAVAILABLE: "transport.unavailable",
+    Category.DEADLINE: "transport.deadline",
+}
+"""Of these an error's own message is for operators: it names addresses, files, what a driver said."""
+
 
 class ErrorTexts:
     """The contract's string for each error code; an error without one keeps its own English message."""
@@ -42,13 +48,14 @@ class ErrorTexts:
         self._texts = {**COMMON_TEXTS, **texts}
 
     def text_of(self, error: XinyuError) -> str:
-        """What a client is shown. Internal errors never show their own message."""
+        """What a client is shown. Internal errors never show their own message, nor does trouble between processes."""
         if error.category is Category.INTERNAL:
             return self._texts["internal.error"]
-        default = type(error)().message if type(error).code in self._texts else error.message
-        if error.code in self._texts and error.message == default:
-            return self._texts[error.code]
-        return error.message
+        text, is_usual = self._texts.get(error.code), error.message == type(error)().message
+        if error.category in TROUBLE or error.code == Overloaded.code:
+            general = self._texts[TROUBLE.get(error.category, Overloaded.code)]
+            return text or (error.message if is_usual else general)
+        return text if text is not None and is_usual else error.message
 
     def response(self, error: XinyuError) -> Response:
         """The error envelope of CONTRACT.md section 1.0."""
