@@ -5,6 +5,7 @@ from __future__ import annotations
 FLOORS = {
     "kernel": 0,
     "telemetry": 1,
+    "drill": 1,
     "storage": 2,
     "discovery": 2,
     "rpc": 3,
@@ -39,7 +40,13 @@ SETTINGS = "settings"
 PURE_MAY_IMPORT = {"kernel", "telemetry.logs", "telemetry.trace", "telemetry.readings"}
 """What the pure middle of a domain (all but adapters and settings) may import besides doors and its own files."""
 
-SANS_IO = {"xinyu/gateway/ws/session.py", "xinyu/gateway/ws/frames.py", "xinyu/rpc/wire.py"}
+SANS_IO = {
+    "xinyu/gateway/ws/session.py",
+    "xinyu/gateway/ws/frames.py",
+    "xinyu/rpc/wire.py",
+    "xinyu/drill/history.py",
+    "xinyu/drill/checker.py",
+}
 IO_MODULES = {"asyncio", "socket", "ssl", "selectors", "threading", "time", "uvloop", "anyio"}
 """Sans-I/O modules import none of these: bytes and the time are handed to them."""
 
