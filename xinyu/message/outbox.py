@@ -71,6 +71,7 @@ class OutboxRun:
             return False  # nothing counts as delivered meanwhile
         if self._incarnation not in ("", found):
             await self._clock.sleep(REGISTRATION_SECONDS)
+            self._pusher.forget_delivered()
             count = await self._store.reopen(self._same_ms - MARGIN_MS)
             log.warning("presence lost its memory; delivering again", count=count)
         self._incarnation, self._same_ms = found, now_ms

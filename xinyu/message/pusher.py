@@ -67,6 +67,10 @@ class Pusher(CompletionPort):
         """That transaction failed."""
         self._delivered += keys
 
+    def forget_delivered(self) -> None:
+        """What was reported delivered may have gone to nobody: the outbox is not told."""
+        self._delivered.clear()
+
     def readings(self) -> list[Reading]:
         """For metrics."""
         return [

@@ -279,3 +279,46 @@ async def lose_presence(world: World) -> None:
     await process.later(lambda: len(process.seqs) > seen)
     assert set(process.seqs) == {1}
     await process.kill()
+
+
+async def test_what_was_delivered_to_nobody_is_not_settled_after_it_was_reopened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Presence had lost its memory, the database was slow to hear what was delivered meanwhile: the report is void."""
+    async with message_database(f"sqlite:///{tmp_path / 'message.db'}") as database:
+        stores = MessageStores(database, keep_outbox=True)  # as with presence in Redis
+        await settle_late(World(stores, await stores.befriend(ANN, BOB)), monkeypatch)
+
+
+async def settle_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+
+    async def away(*_: object) -> None:
+        raise StorageUnavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.stores.outbox, "settle", away)
+        process.incarnation = "second"
+        asked = process.asked
+        world.clock.jump(2.0)
+        await eventually(lambda: process.asked > asked)  # and now the gateways have their time to register
+        world.clock.jump(0.5)
+        process.pusher.push(await world.commit())
+        await eventually(lambda: process.seqs == [1])
+        await process.pusher.complete([Completion(world.pair, 1)])  # to nobody
+        reopen, reopened = world.stores.outbox.reopen, []
+
+        async def counted(done_after_ms: int) -> int:
+            reopened.append(await reopen(done_after_ms))
+            return reopened[-1]
+
+        patch.setattr(world.stores.outbox, "reopen", counted)
+        world.clock.jump(2.0)
+        await eventually(lambda: reopened)
+    await process.swept()
+    world.clock.jump(1.0)
+    await eventually(lambda: process.reading("xinyu_push_unsettled") == 0)
+    await process.later(lambda: process.seqs == [1, 1])
+    await process.kill()
