@@ -169,7 +169,8 @@ def _masked(value: Any, name: str = "") -> Any:
     if isinstance(value, dict):
         return {key: _masked(item, key if name not in URL_NAMES else name) for key, item in value.items()}
     if name in URL_NAMES and value:
-        return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:****@", str(value))
+        address = re.sub(r"(://[^:/@]*):.*@", r"\1:****@", str(value))
+        return re.sub(r"([?&]password=)[^&]*", r"\1****", address)
     return "****" if name in SECRET_NAMES and value else value
 
 
