@@ -79,7 +79,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "argon2": ("xinyu/user/**",),
     "cryptography": ("xinyu/user/**", "xinyu/sdk/api/people.py"),
     "aiosmtplib": ("xinyu/user/**",),
-    "limits": ("xinyu/gateway/limits.py", "xinyu/user/**"),
+    "limits": ("xinyu/gateway/limits_redis.py",),
     "PIL": ("xinyu/media/**",),
     "pydantic": ("xinyu/**/settings.py", "xinyu/app/settings*.py"),
     "pydantic_settings": ("xinyu/**/settings.py", "xinyu/app/settings*.py"),

@@ -47,6 +47,7 @@ QUICK: dict[str, Any] = {
         "requests_per_minute_per_user": 0,
         "requests_per_minute_per_ip": 0,
         "sends_per_second_per_user": 0,
+        "socket_requests_per_second_per_user": 0,
         "cursor_flush_seconds": 1.0,
         "drain_seconds": DRAIN_SECONDS,
         "catch_up_limit": 5000,  # a page that was away for seconds of fast talk lacks more than the default

@@ -92,6 +92,11 @@ class Settings(BaseSettings):
         """Whether this process works with others, found by a registry; else it has everything inside."""
         return self.discovery.registry != "memory"
 
+    @property
+    def limits_redis_url(self) -> str:
+        """Where `gateway.limits_store: redis` counts."""
+        return self.gateway.limits_redis_url or self.presence.redis_url
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -154,7 +159,7 @@ def _one_line(error: ValidationError) -> str:
 SECRET_NAMES = frozenset(
     {"jwt_secret", "admin_secret", "secret", "smtp_password", "migration_password", "zookeeper_auth"}
 )
-URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url"})
+URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url", "limits_redis_url"})
 """Addresses with a password in them."""
 
 

@@ -28,6 +28,11 @@ def roles_of(settings: Settings) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in wanted)
 
 
+def serves_clients(roles: Iterable[str]) -> bool:
+    """Whether a gateway is among these roles."""
+    return any(ROLES[role].listeners for role in roles)
+
+
 def histories_of(roles: Iterable[str]) -> list[tuple[str, History]]:
     """The schemas of these roles: (role, history)."""
     package = Path(xinyu.__file__).parent
@@ -60,6 +65,8 @@ def check_shape(settings: Settings) -> None:
         raise ConfigError("user.codes_in_response: lets anybody in; it is for `embedded: true` alone")
     if settings.user.smtp_host and not settings.user.smtp_from:
         raise ConfigError("user.smtp_from: must be set with user.smtp_host")
+    if serves_clients(roles) and settings.gateway.limits_store == "redis" and not settings.limits_redis_url:
+        raise ConfigError("gateway.limits_redis_url: gateway.limits_store: redis needs it, or presence.redis_url")
     try:
         ZoneInfo(settings.gateway.timezone)
     except (ValueError, LookupError, OSError):

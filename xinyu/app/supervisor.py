@@ -24,7 +24,7 @@ from xinyu.app.listeners import Application, HttpListener, behind_proxies, with_
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.app.shape import check_shape, histories_of, roles_of
+from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients
 from xinyu.app.status import Readiness
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError, code_of
@@ -78,6 +78,8 @@ class Process:
         await self.container.databases().close()
         if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
             await redis.close()
+        if serves_clients(self.roles) and (counts := self.container.limit_counts()) is not None:
+            await counts.close()
         self._folder.release()
 
     async def start(self) -> None:

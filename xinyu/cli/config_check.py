@@ -13,7 +13,7 @@ from xinyu.app.databases import Databases
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import password_key, private_key_path, with_secrets
 from xinyu.app.settings import ConfigError, Settings, stray_variables
-from xinyu.app.shape import check_shape, histories_of, roles_of
+from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients
 from xinyu.cli.options import OWN_VARIABLES
 from xinyu.cli.server import running_node
 from xinyu.kernel.errors import XinyuError
@@ -41,23 +41,31 @@ async def checked(settings: Settings, registry: bool = True) -> list[Finding]:
     findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_folders(settings, roles)]
     findings += [*_secrets(settings, roles), *_ports(settings, roles)]
     findings += await _storage(settings, roles)
-    if "presence" in roles and settings.presence.store == "redis":
-        findings.append(await _redis(settings))
+    findings += [await _redis(setting, url, settings) for url, setting in _redis_urls(settings, roles).items()]
     if settings.clustered and registry:
         findings.append(await _registry(settings))
     return findings
 
 
-async def _redis(settings: Settings) -> Finding:
-    presence = settings.presence
-    redis = RedisDatabase(presence.redis_url, 1, presence.redis_timeout_seconds)
+def _redis_urls(settings: Settings, roles: tuple[str, ...]) -> dict[str, str]:
+    """Each Redis that this process talks to → the setting that names it."""
+    urls = {}
+    if serves_clients(roles) and settings.gateway.limits_store == "redis":
+        urls[settings.limits_redis_url] = "gateway.limits_redis_url"
+    if ("presence" in roles and settings.presence.store == "redis") or settings.presence.redis_url in urls:
+        urls[settings.presence.redis_url] = "presence.redis_url"
+    return urls
+
+
+async def _redis(setting: str, url: str, settings: Settings) -> Finding:
+    redis = RedisDatabase(url, 1, settings.presence.redis_timeout_seconds)
     try:
         await redis.ping()
     except StorageUnavailable as error:
-        return Finding("error", f"presence.redis_url: {no_redis(error)}")
+        return Finding("error", f"{setting}: {no_redis(error)}")
     finally:
         await redis.close()
-    return Finding("ok", "presence.redis_url: Redis answers")
+    return Finding("ok", f"{setting}: Redis answers")
 
 
 async def _registry(settings: Settings) -> Finding:

@@ -94,7 +94,7 @@ async def send(services: GatewayServices, user_id: UserId, request: SendRequest,
         raise BadMessageBody()
     if request.type == FORWARD:
         return await _forward(services, user_id, request)
-    services.limits.check_send(user_id)
+    await services.limits.check_send(user_id)
     name = await services.names.of(user_id)
     type_, content = await _typed(services, user_id, request.type, request.body)
     draft = NewMessage(
@@ -145,7 +145,7 @@ async def _forward(services: GatewayServices, user_id: UserId, request: SendRequ
     if len(targets) > MAX_TARGETS:
         raise InvalidInput(f"a forward may have {MAX_TARGETS} targets")
     all_targets, merged = targets or [request.ref()], not is_on(body.action)
-    services.limits.check_send(user_id, len(all_targets) * (1 if merged else len(msg_ids)))
+    await services.limits.check_send(user_id, len(all_targets) * (1 if merged else len(msg_ids)))
     results = await _forward_to(services, user_id, request, msg_ids, all_targets, merged=merged)
     if targets or len(results) != 1:
         return {"items": [_forwarded(result) for result in results]}

@@ -1,55 +1,136 @@
-"""How much one user or one address may ask for. Checked before a body is read."""
+"""How much one user or one address may ask for. Checked before a body is read.
+
+With `gateway.limits_store: redis` all gateways of a cluster count together. Who is far below his limit is counted by
+his gateway alone: it asks for the common count only when what it has not told yet comes to an eighth of what is left.
+So common requests cost no round trip, and near the limit each one is counted exactly.
+"""
 
 from __future__ import annotations
 
-import time
-
-from limits import RateLimitItemPerMinute, RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
+import abc
 
 from xinyu.gateway.settings import GatewaySettings
+from xinyu.kernel.clock import Clock, SystemClock
 from xinyu.kernel.errors import Overloaded
+
+MAX_KEYS = 100_000
+UNTOLD_SHARE = 8
+"""One part in so many of what is left may be used before the others are told."""
+
+
+class SharedCounts(abc.ABC):
+    """Counts that all gateways add to."""
+
+    @abc.abstractmethod
+    async def add(self, window: str, amount: int, seconds: int) -> int | None:
+        """Add to the count of a window that lasts `seconds`; its sum, or None while nobody can tell. Never raises."""
+
+    @abc.abstractmethod
+    async def close(self) -> None:
+        """Let go of connections. Idempotent."""
+
+
+class _Window:
+    """One key's count until `ends`."""
+
+    __slots__ = ("asking", "ends", "known", "name", "untold")
+
+    def __init__(self, name: str, ends: float) -> None:
+        self.name = name
+        self.ends = ends
+        self.known = 0
+        """All gateways' sum, as far as this one knows."""
+        self.untold = 0
+        """Counted here since the others were told."""
+        self.asking = 0
+        """Questions for the sum without an answer yet. Until it is there, nothing is taken for granted."""
+
+
+class Rate:
+    """At most `limit` within `seconds`, per key; 0 is no limit.
+
+    A window of this process alone begins with its first hit, a common one with a multiple of `seconds`, the same for
+    all gateways. Beyond MAX_KEYS all windows are forgotten, so that memory is bounded.
+    """
+
+    def __init__(self, name: str, limit: int, seconds: int, clock: Clock, shared: SharedCounts | None) -> None:
+        self._name = name
+        self._limit = limit
+        self._seconds = seconds
+        self._clock = clock
+        self._shared = shared
+        self._windows: dict[str | int, _Window] = {}
+
+    async def hit(self, key: str | int, amount: int = 1) -> None:
+        """Count. Raises Overloaded with `retry_after_ms`. Many at once may go over the limit, and are paid for by a
+        longer window at this gateway."""
+        if not self._limit:
+            return
+        now = self._clock.now_ms() / 1000
+        window = self._windows.get(key)
+        if window is None or now >= window.ends:
+            window = self._begin(key, now)
+        used = window.known + window.untold
+        if used >= self._limit:
+            raise _refusal(window, now)
+        window.untold += amount
+        if used + amount > self._limit:
+            window.ends += (used + amount - self._limit) / self._limit * self._seconds
+        if self._shared is None:
+            return
+        if window.asking or window.untold > (self._limit - window.known) // UNTOLD_SHARE:
+            await self._tell(self._shared, window, amount, now)
+
+    def _begin(self, key: str | int, now: float) -> _Window:
+        if len(self._windows) > MAX_KEYS:
+            self._windows.clear()
+        begins = now if self._shared is None else now // self._seconds * self._seconds
+        window = self._windows[key] = _Window(f"{self._name}:{key}:{begins:.0f}", begins + self._seconds)
+        return window
+
+    async def _tell(self, shared: SharedCounts, window: _Window, amount: int, now: float) -> None:
+        """Add what was not told to the common count. Raises Overloaded where the others had used all of it up."""
+        told, window.untold = window.untold, 0
+        window.known += told
+        window.asking += 1
+        try:
+            total = await shared.add(window.name, told, self._seconds)
+        finally:
+            window.asking -= 1
+        if total is None:
+            return  # each gateway by itself, meanwhile
+        window.known = max(window.known, total)
+        if total - amount >= self._limit:
+            raise _refusal(window, now)
+
+
+def _refusal(window: _Window, now: float) -> Overloaded:
+    return Overloaded(retry_after_ms=max(1, round((window.ends - now) * 1000)))
 
 
 class RateLimits:
-    """Windows per user and per address, in memory. A limit of 0 is none."""
+    """All limits of a gateway. Every check raises Overloaded with `retry_after_ms`."""
 
-    def __init__(self, settings: GatewaySettings) -> None:
-        self._limiter = FixedWindowRateLimiter(MemoryStorage())
-        self._per_user = settings.requests_per_minute_per_user
-        self._per_ip = settings.requests_per_minute_per_ip
-        self._sends = settings.sends_per_second_per_user
-        self._user_item = RateLimitItemPerMinute(max(1, self._per_user))
-        self._ip_item = RateLimitItemPerMinute(max(1, self._per_ip))
-        self._send_windows: dict[int, list[float]] = {}  # user -> when it ends, messages in it
+    def __init__(
+        self, settings: GatewaySettings, shared: SharedCounts | None = None, clock: Clock | None = None
+    ) -> None:
+        clock = clock or SystemClock()
+        self._addresses = Rate("address", settings.requests_per_minute_per_ip, 60, clock, shared)
+        self._users = Rate("user", settings.requests_per_minute_per_user, 60, clock, shared)
+        self._sends = Rate("send", settings.sends_per_second_per_user, 1, clock, shared)
+        self._sockets = Rate("socket", settings.socket_requests_per_second_per_user, 1, clock, shared)
 
-    def check_request(self, ip: str, user_id: int | None) -> None:
-        """Count a REST request. Raises Overloaded with `retry_after_ms`."""
-        if self._per_ip and ip:
-            self._hit(self._ip_item, "ip", ip)
-        if self._per_user and user_id is not None:
-            self._hit(self._user_item, "user", str(user_id))
+    async def check_request(self, ip: str, user_id: int | None) -> None:
+        """Count a REST request of an address and of a user."""
+        if ip:
+            await self._addresses.hit(ip)
+        if user_id is not None:
+            await self._users.hit(user_id)
 
-    def check_send(self, user_id: int, messages: int = 1) -> None:
-        """Count messages of a user (the hot path, so a plain window). Many at once may go over the limit, and are paid
-        for by a longer window. Raises Overloaded with `retry_after_ms`."""
-        if not self._sends:
-            return
-        now = time.monotonic()
-        window = self._send_windows.get(user_id)
-        if window is None or now >= window[0]:
-            if len(self._send_windows) > 100_000:
-                self._send_windows.clear()
-            self._send_windows[user_id] = [now + max(1.0, messages / self._sends), messages]
-            return
-        if window[1] >= self._sends:
-            raise Overloaded(retry_after_ms=max(1, int((window[0] - now) * 1000)))
-        window[1] += messages
-        if window[1] > self._sends:
-            window[0] += (window[1] - self._sends) / self._sends
+    async def check_send(self, user_id: int, messages: int = 1) -> None:
+        """Count messages of a user, however they come."""
+        await self._sends.hit(user_id, messages)
 
-    def _hit(self, item: RateLimitItemPerMinute | RateLimitItemPerSecond, *key: str) -> None:
-        if not self._limiter.hit(item, *key):
-            reset = self._limiter.get_window_stats(item, *key).reset_time
-            raise Overloaded(retry_after_ms=max(1, int((reset - time.time()) * 1000)))
+    async def check_socket_request(self, user_id: int) -> None:
+        """Count a request on a socket that does not count as a message."""
+        await self._sockets.hit(user_id)

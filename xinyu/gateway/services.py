@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xinyu.gateway.limits import RateLimits
+from xinyu.gateway.limits import RateLimits, SharedCounts
 from xinyu.gateway.names import Names
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.present.times import LocalTimes
@@ -13,7 +13,7 @@ from xinyu.gateway.settings import GatewaySettings
 
 @dataclass(frozen=True, slots=True)
 class GatewayServices:
-    """Ports, and what a gateway itself knows and counts. One per node, so that limits and names are too."""
+    """Ports, and what a gateway itself knows and counts. One per node."""
 
     ports: Ports
     names: Names
@@ -21,7 +21,7 @@ class GatewayServices:
     times: LocalTimes
 
 
-def services_over(ports: Ports, settings: GatewaySettings) -> GatewayServices:
-    """New ones, as `settings` want them."""
+def services_over(ports: Ports, settings: GatewaySettings, counts: SharedCounts | None = None) -> GatewayServices:
+    """New ones, as `settings` want them; limits are counted by `counts` for all gateways, or by this one alone."""
     names = Names(ports.profiles, settings.name_cache_seconds)
-    return GatewayServices(ports, names, RateLimits(settings), LocalTimes(settings.timezone))
+    return GatewayServices(ports, names, RateLimits(settings, counts), LocalTimes(settings.timezone))

@@ -28,6 +28,17 @@ class GatewaySettings(BaseModel):
     requests_per_minute_per_user: int = Field(1200, ge=0, description="REST requests of one user; 0 is no limit.")
     requests_per_minute_per_ip: int = Field(6000, ge=0, description="REST requests of one address; 0 is no limit.")
     sends_per_second_per_user: int = Field(50, ge=0, description="Messages of one user; 0 is no limit.")
+    socket_requests_per_second_per_user: int = Field(
+        200, ge=0, description="Other requests of one user on sockets; 0 is no limit."
+    )
+    limits_store: str = Field(
+        "memory",
+        pattern="^(memory|redis)$",
+        description="Where the limits above are counted: memory of each gateway, or Redis for all of them together.",
+    )
+    limits_redis_url: str = Field(
+        "", repr=False, description="The Redis for limits; empty is presence.redis_url. Secret for its password."
+    )
 
     max_frame_bytes: int = Field(1_048_576, ge=1024, description="Largest client frame, in bytes.")
     heartbeat_seconds: float = Field(120.0, gt=0, description="A socket silent for longer is closed.")

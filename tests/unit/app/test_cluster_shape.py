@@ -53,6 +53,17 @@ def test_what_cannot_work_is_refused_naming_the_setting(changes: dict[str, Any],
         check(**changes)
 
 
+def test_common_limits_need_a_redis_where_clients_come_in() -> None:
+    alone = {"presence": {}, "gateway": {"limits_store": "redis"}}
+    with pytest.raises(ConfigError, match=r"gateway.limits_redis_url: gateway.limits_store: redis needs it") as error:
+        check_shape(Settings(**alone))
+    assert "\n" not in str(error.value)
+    for name in ("gateway.limits_redis_url", "presence.redis_url"):
+        section, field = name.split(".")
+        check_shape(Settings(**{**alone, section: {**alone[section], field: "redis://127.0.0.1:6379/0"}}))
+    check(gateway={"limits_store": "redis"}, roles=("media",))
+
+
 @pytest.mark.parametrize(
     ("section", "values", "says"),
     [

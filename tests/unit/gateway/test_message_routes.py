@@ -13,9 +13,7 @@ from testkit.rest import RestClient, rest_client
 from testkit.talks import ANN, BOB, CID, CROWD, DAN, TalkWorld, media_object, talk_world
 from testkit.waiting import eventually
 from xinyu.gateway.http.routes import message, talk
-from xinyu.gateway.limits import RateLimits
 from xinyu.gateway.settings import GatewaySettings
-from xinyu.kernel.errors import Overloaded
 from xinyu.kernel.ids import GroupId, UserId, new_msg_id
 from xinyu.media.types import Emoticon
 from xinyu.message.types import EffectEvent, EntryType
@@ -292,23 +290,6 @@ async def test_a_forward_counts_as_what_it_sends(tmp_path: Path) -> None:
         assert [item["ok"] for item in answer["items"]] == [True] * 4
         assert await rest.refused(ANN, "message/send", {"type": "text", "body": {"text": "hi"}, **TO_BOB}, 429)
         await rest.refused(ANN, "message/send", {"type": "forward", "body": {**body, "user_ids": [CID] * 51}}, 400)
-
-
-def test_many_messages_at_once_are_paid_for_by_a_longer_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr("xinyu.gateway.limits.time.monotonic", lambda: now)
-    limits = RateLimits(GatewaySettings(sends_per_second_per_user=10))
-    limits.check_send(ANN)
-    limits.check_send(ANN, 99)
-    with pytest.raises(Overloaded) as refused:
-        limits.check_send(ANN)
-    assert refused.value.retry_after_ms == 10_000
-    limits.check_send(BOB)
-    now += 10.0
-    for _ in range(10):
-        limits.check_send(ANN)
-    with pytest.raises(Overloaded):
-        limits.check_send(ANN)
 
 
 async def test_polling_gets_what_a_device_has_not(rest: Rest) -> None:

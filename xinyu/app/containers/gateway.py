@@ -6,11 +6,14 @@ from dependency_injector import providers
 
 from xinyu.app.containers.infrastructure import Infrastructure, stub
 from xinyu.app.containers.media import MediaContainer
+from xinyu.app.settings import Settings
 from xinyu.contact.port import ApplicationPort, ContactGroupPort, ContactPort
 from xinyu.delivery.port import DeliveryPort
 from xinyu.gateway.auth import JwtAuthenticator
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.errors import ErrorTexts
+from xinyu.gateway.limits import SharedCounts
+from xinyu.gateway.limits_redis import RedisCounts
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.routes import ERRORS, EVENTS
 from xinyu.gateway.services import services_over
@@ -22,6 +25,7 @@ from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.order import PushOrder
 from xinyu.gateway.ws.requests import Requests
 from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
+from xinyu.kernel.clock import Clock
 from xinyu.media.port import EmoticonPort, MediaPort, UploadPort
 from xinyu.message.port import ConversationPort, DevicePort, MessagePort
 from xinyu.presence.port import PresencePort
@@ -30,6 +34,12 @@ from xinyu.user.port import AccountPort, CodePort, CredentialPort, LoginPort, Pr
 
 def _hold_seconds(milliseconds: int) -> float:
     return milliseconds / 1000
+
+
+def _limit_counts(settings: Settings, clock: Clock) -> SharedCounts | None:
+    if settings.gateway.limits_store == "memory":
+        return None
+    return RedisCounts(settings.limits_redis_url, f"{settings.presence.redis_prefix}limits", clock)
 
 
 class GatewayContainer(MediaContainer):
@@ -60,7 +70,8 @@ class GatewayContainer(MediaContainer):
         emoticons=stub(EmoticonPort),
         blobs=MediaContainer.blobs,
     )
-    services = providers.Singleton(services_over, ports, _mine)
+    limit_counts = providers.Singleton(_limit_counts, Infrastructure.settings, _clock)
+    services = providers.Singleton(services_over, ports, _mine, limit_counts)
     authenticator = providers.Singleton(
         JwtAuthenticator,
         Infrastructure.settings.provided.auth.jwt_secret,

@@ -117,7 +117,7 @@ class RestApplication:
     async def _run_json(self, route: Route, request: Request) -> Response:
         caller = await self._authenticate(request, in_query=False) if route.auth else None
         ip = client_ip(request)
-        self._services.limits.check_request(ip, caller.user_id if caller else None)
+        await self._services.limits.check_request(ip, caller.user_id if caller else None)
         raw = await read_limited(request, self._settings.max_json_bytes)
         request_id = request_id_of(caller.user_id if caller else None, route.path, raw)
         call = Call(
@@ -138,7 +138,7 @@ class RestApplication:
 
     async def _run_raw(self, route: RawRoute, request: Request) -> Response:
         caller = await self._authenticate(request, in_query=route.token_in_query) if route.auth else None
-        self._services.limits.check_request(client_ip(request), caller.user_id if caller else None)
+        await self._services.limits.check_request(client_ip(request), caller.user_id if caller else None)
         return await route.handler(request, self._services.ports, caller)
 
     async def _authenticate(self, request: Request, in_query: bool) -> Caller:

@@ -47,3 +47,5 @@ class Event:
     handler: Callable[[EventCall[Any]], Awaitable[object]]
     payload: type[msgspec.Struct] = NoPayload
     legacy: bool = False
+    counts_as_send: bool = False
+    """Its handler counts it, as the messages that it costs."""

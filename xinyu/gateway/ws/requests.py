@@ -114,6 +114,8 @@ class Requests:
         begin_trace(frame.trace_id)
         adopt_deadline(begin + self._timeout)
         try:
+            if not event.counts_as_send:
+                await self._services.limits.check_socket_request(session.user_id)
             call: EventCall[Any] = EventCall(
                 payload=_payload(frame, event.payload),
                 caller=session.caller,

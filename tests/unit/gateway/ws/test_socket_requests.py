@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from testkit.clock import ManualClock
 from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
+from xinyu.gateway.limits import RateLimits
+from xinyu.gateway.settings import GatewaySettings
 from xinyu.gateway.ws.event import Event as EventSpec
 from xinyu.gateway.ws.event import EventCall, NoPayload
 from xinyu.kernel.ids import new_msg_id
@@ -211,3 +215,24 @@ async def test_requests_of_a_client_that_floods_are_taken_in_turn(tmp_path: Path
         codes = {f["payload"].get("code", 200) for f in device.frames[1:]}
         assert codes <= {200, 429}
         assert sorted(f["id"] for f in device.frames[1:]) == list(range(200))
+
+
+async def test_requests_other_than_messages_have_a_rate_of_their_own(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = GatewaySettings(socket_requests_per_second_per_user=2, sends_per_second_per_user=0)
+    ann, bob = await world.friends("ann", "bob")
+    page = await world.page(await world.token(ann))
+    services = world.process.container.services()
+    monkeypatch.setattr(
+        world.process.container.requests(),
+        "_services",
+        replace(services, limits=RateLimits(settings, clock=ManualClock())),
+    )
+    for _ in range(2):
+        assert (await page.ask("presence.get"))["event"] == "reply"
+    told = (await page.ask("presence.get"))["payload"]
+    assert (told["code"], told["error"], told["retry_after_ms"]) == (429, "request.overloaded", 1000)
+    text = {"type": "text", "talk_mode": 1, "to_from_id": bob, "body": {"text": "hi"}}
+    assert (await page.ask("message.send", text))["event"] == "reply"
+    assert (await page.ask("typing", {"talk_mode": 1, "to_from_id": bob}))["event"] == "reply"

@@ -29,12 +29,12 @@ async def read(call: EventCall[ReadRequest]) -> object:
 
 async def typing(call: EventCall[TalkRequest]) -> None:
     """Tell the others that the caller is writing. It costs as much as a message, and counts as one."""
-    call.services.limits.check_send(call.user_id)
+    await call.services.limits.check_send(call.user_id)
     await call.ports.conversations.signal_typing(call.user_id, call.payload.ref())
 
 
 EVENTS: dict[str, Event] = {
     "conversation.list": Event(list_conversations),
     "conversation.read": Event(read, ReadRequest),
-    "typing": Event(typing, TalkRequest),
+    "typing": Event(typing, TalkRequest, counts_as_send=True),
 }

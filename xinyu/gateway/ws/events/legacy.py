@@ -17,8 +17,8 @@ async def keyboard(call: EventCall[KeyboardRequest]) -> None:
     """Tell the peer of a private conversation that the caller is writing; groups are not told."""
     ref = call.payload.ref()
     if ref.kind is Kind.PRIVATE:
-        call.services.limits.check_send(call.user_id)
+        await call.services.limits.check_send(call.user_id)
         await call.ports.conversations.signal_typing(call.user_id, ref)
 
 
-EVENTS: dict[str, Event] = {"im.message.keyboard": Event(keyboard, KeyboardRequest, legacy=True)}
+EVENTS: dict[str, Event] = {"im.message.keyboard": Event(keyboard, KeyboardRequest, legacy=True, counts_as_send=True)}

@@ -68,7 +68,7 @@ async def sync(call: EventCall[SyncRequest]) -> object:
 
 
 EVENTS: dict[str, Event] = {
-    "message.send": Event(send_message, SendRequest),
+    "message.send": Event(send_message, SendRequest, counts_as_send=True),
     "message.history": Event(history, HistoryRequest),
     "message.recall": Event(recall, RecallRequest),
     "sync": Event(sync, SyncRequest),
