@@ -1,4 +1,4 @@
-"""The aims of WORKLOADS, monolith column, as data: which measure of which case must be how large or small."""
+"""The aims of WORKLOADS as data: which measure of which case must be how large or small."""
 
 from __future__ import annotations
 
@@ -47,6 +47,9 @@ AIMS = (
         )
     ),
     Aim("W4", "5000 idle", "idle_cpu_percent", 2.0, at_least=False),
+    *(Aim("W1", f"stage 4 k={k}", "cpu_ratio_to_monolith", 3.5, at_least=False, stretch=2.5) for k in (1, 8)),
+    Aim("W2", "stage 4 1000/s", "p50_ms", 8.0, at_least=False),
+    Aim("W2", "stage 4 1000/s", "p99_ms", 80.0, at_least=False),
 )
 
 

@@ -90,11 +90,13 @@ class Pair:
         self._told = [0, 0]  # of it acknowledged
         self._before, self._between, self._after = _template(friends.receiver.uid)
 
-    async def open(self, ws_url: str) -> None:
-        """Connect both ends."""
+    async def open(self, ws_url: str, receiver_url: str = "") -> None:
+        """Connect both ends, the receiver perhaps to another gateway."""
         self._sender, self._receiver = await asyncio.gather(
             connect_user(ws_url, self.friends.sender, f"load-{self.friends.sender.uid}", self._at_sender),
-            connect_user(ws_url, self.friends.receiver, f"load-{self.friends.receiver.uid}", self._at_receiver),
+            connect_user(
+                receiver_url or ws_url, self.friends.receiver, f"load-{self.friends.receiver.uid}", self._at_receiver
+            ),
         )
 
     def close(self) -> None:

@@ -7,14 +7,15 @@ import contextlib
 import resource
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import w1, w2, w4
+from bench import rpc_load, w1, w2, w4
 from bench.accounts import Accounts
 from bench.chat import BadFrame
 from bench.context import Context
@@ -22,6 +23,9 @@ from bench.process import NotReady, pin
 from bench.report import print_report, write_json
 from bench.rest import RestError
 from bench.result import Case
+from bench.stage import NAME as STAGE
+from bench.stage import StageServer
+from bench.stats import spread
 from bench.target import OwnServer, RunningCluster, Server, Target
 from bench.wire import HandshakeRefused
 
@@ -30,6 +34,9 @@ WORKLOADS: dict[str, Callable[[Context], Awaitable[list[Case]]]] = {
     "w2": w2.measure,
     "w4": w4.measure,
 }
+OF_THE_STAGE = ("w1", "w2")
+TARGETS = ("monolith", "stage4")
+PARTS = ("calibration", *WORKLOADS, "rpc")
 _ROOT = Path(__file__).resolve().parents[2]
 _WRONG, _FAILED = 1, 2
 
@@ -52,7 +59,8 @@ def main(argv: list[str] | None = None) -> int:
 def _parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench", description="Measure xinyu's workloads with their calibrations.")
     add = parser.add_argument
-    add("--only", default=",".join(("calibration", *WORKLOADS)), help="comma-separated, of calibration, w1, w2, w4")
+    add("--only", default=",".join(PARTS), help=f"comma-separated, of {', '.join(PARTS)}")
+    add("--targets", help=f"comma-separated, of {', '.join(TARGETS)} (default both; with --quick or --url monolith)")
     add("--runs", type=int, help="runs of each case (default 3)")
     add("--seconds", type=float, help="measured stretch of a run (default 6)")
     add("--quick", action="store_true", help="one short run of each, W4 with 2000 connections only")
@@ -65,12 +73,11 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--client-cpu", type=int, default=1, help="core of the generator (default 1)")
     add("--all-cores", action="store_true", help="pin nothing")
     options = parser.parse_args(argv)
-    options.only = [name.strip().lower() for name in options.only.split(",") if name.strip()]
-    unknown = set(options.only) - WORKLOADS.keys() - {"calibration"}
-    if unknown:
-        parser.error(
-            f"there is no workload {', '.join(sorted(unknown))}; choose of calibration, {', '.join(WORKLOADS)}"
-        )
+    options.targets = options.targets or ("monolith" if options.quick or options.url else ",".join(TARGETS))
+    options.only = _chosen(parser, "workload", options.only, PARTS)
+    options.targets = _chosen(parser, "target", options.targets, TARGETS)
+    if options.url and "stage4" in options.targets:
+        parser.error("--url measures that cluster instead of our own: leave --targets away")
     if options.ws and not options.url:
         parser.error("--ws needs --url")
     if options.all_cores:
@@ -78,6 +85,13 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     options.runs = options.runs or (1 if options.quick else 3)
     options.seconds = options.seconds or (3.0 if options.quick else 6.0)
     return options
+
+
+def _chosen(parser: argparse.ArgumentParser, kind: str, text: str, known: Sequence[str]) -> list[str]:
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    if unknown := set(names) - set(known):
+        parser.error(f"there is no {kind} {', '.join(sorted(unknown))}; choose of {', '.join(known)}")
+    return names
 
 
 def _raise_file_limit() -> None:
@@ -93,37 +107,88 @@ async def _bench(options: argparse.Namespace, console: Console) -> int:
         tempfile.TemporaryDirectory(prefix="xinyu-bench-") as name,
         _progress(console, options) as (say, advance, made),
     ):
-        folder = Path(name)
-        server = _server(options, folder)
-        names = [name for name in WORKLOADS if name in options.only]
+        bench = Bench(options, Path(name), say, advance, made, calibrations)
+        for target in (name for name in TARGETS if name in options.targets):
+            cases += await (bench.of_stage(cases) if target == "stage4" else bench.of_monolith())
+    print_report(console, cases, calibrations)
+    if "stage4" in options.targets:
+        console.print(f"{STAGE}: ten processes, engines and the generator share all cores; engines are counted apart")
+    if options.json:
+        write_json(options.json, cases, _conditions(options, calibrations))
+    return _WRONG if any(case.wrong for case in cases) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One run of the command: what its targets have in common."""
+
+    options: argparse.Namespace
+    folder: Path
+    say: Callable[[str], None]
+    advance: Callable[[], None]
+    made: Callable[[int, int], None]
+    calibrations: dict[str, list[dict[str, float]]]
+
+    async def of_monolith(self) -> list[Case]:
+        """All that was asked for, the RPC last. Raises NotReady."""
+        names = [name for name in WORKLOADS if name in self.options.only]
+        cases: list[Case] = []
+        server = _server(self.options, self.folder)
         try:
-            say("starting the server")
-            target = await server.start() if names else Target("", "")
-            context = Context(
-                server=server,
-                target=target,
-                accounts=Accounts(target.http_url, made),
-                folder=folder,
-                server_cpu=options.server_cpu,
-                runs=options.runs,
-                seconds=options.seconds,
-                idle_seconds=max(options.seconds, 5.0 if options.quick else 10.0),
-                quick=options.quick,
-                calibrating=True,
-                say=say,
-                advance=advance,
-                calibrations=calibrations,
-            )
-            if "calibration" in options.only:
+            self.say("starting the server")
+            context = self._context(server, await server.start() if names else Target("", ""), calibrating=True)
+            if "calibration" in self.options.only:
                 await _calibrate(context)
             for name in names:
                 cases += await WORKLOADS[name](context)
         finally:
             await server.stop()
-    print_report(console, cases, calibrations)
-    if options.json:
-        write_json(options.json, cases, _conditions(options, calibrations))
-    return _WRONG if any(case.wrong for case in cases) else 0
+        if "rpc" in self.options.only:
+            cases += await rpc_load.measure(context)
+        return cases
+
+    async def of_stage(self, monolith: Sequence[Case]) -> list[Case]:
+        """W1 and W2 again, compared with what the monolith took in this run. Raises NotReady."""
+        names = [name for name in OF_THE_STAGE if name in self.options.only]
+        cases: list[Case] = []
+        if not names:
+            return cases
+        server = StageServer(self.folder / "stage")
+        try:
+            self.say(f"starting {STAGE}")
+            context = self._context(server, await server.start(), calibrating=False)
+            for name in names:
+                cases += await WORKLOADS[name](context)
+        finally:
+            await server.stop()
+        return [of_stage(case, monolith) for case in cases]
+
+    def _context(self, server: Server, target: Target, calibrating: bool) -> Context:
+        options = self.options
+        return Context(
+            server=server,
+            target=target,
+            accounts=Accounts(target.http_url, self.made, target.operators),
+            folder=self.folder,
+            server_cpu=options.server_cpu,
+            runs=options.runs,
+            seconds=options.seconds,
+            idle_seconds=max(options.seconds, 5.0 if options.quick else 10.0),
+            quick=options.quick,
+            calibrating=calibrating,
+            say=self.say,
+            advance=self.advance,
+            calibrations=self.calibrations,
+        )
+
+
+def of_stage(case: Case, monolith: Sequence[Case]) -> Case:
+    """A case of stage 4 under its own name, W1 with its CPU per message as a multiple of the monolith's median."""
+    twins = [other for other in monolith if (other.workload, other.name) == (case.workload, case.name)]
+    base = spread(twins[0].values("cpu_us_per_message")).median if twins else float("nan")
+    for run in case.runs if case.workload == "W1" and twins else ():
+        run.measures["cpu_ratio_to_monolith"] = run.measures["cpu_us_per_message"] / base
+    return Case(case.workload, f"{STAGE} {case.name}", case.runs)
 
 
 async def _calibrate(context: Context) -> None:
@@ -148,6 +213,7 @@ def _conditions(options: argparse.Namespace, calibrations: dict[str, list[dict[s
         "seconds": options.seconds,
         "quick": options.quick,
         "own_server": not options.url,
+        "targets": options.targets,
         "pinned": options.server_cpu is not None,
         "calibrations": calibrations,
     }
@@ -176,4 +242,8 @@ def _progress(
 
 def _steps(options: argparse.Namespace) -> int:
     per_run = {"calibration": 3, "w1": 4, "w2": len(w2.RATES), "w4": 1 if options.quick else len(w4.SIZES)}
-    return int(options.runs) * sum(per_run[name] for name in options.only)
+    per_run["rpc"] = 1
+    steps = sum(per_run[name] for name in options.only) if "monolith" in options.targets else 0
+    if "stage4" in options.targets:
+        steps += sum({"w1": 2, "w2": len(w2.CLUSTER_RATES)}.get(name, 0) for name in options.only)
+    return int(options.runs) * steps

@@ -47,7 +47,7 @@ async def run_private(
     What is still outstanding `drain_seconds` after the last send is lost.
     """
     pairs = [Pair(two, driver.done) for two in friends]
-    await _open_all(pairs, target.ws_url)
+    await _open_all(pairs, target.ws_urls)
     acks = asyncio.create_task(_acknowledge(pairs))
     gc.collect()
     gc.disable()  # our own collections would show as the server's latency
@@ -56,9 +56,11 @@ async def run_private(
         await asyncio.sleep(warm_seconds)
         for pair in pairs:
             pair.latencies = type(pair.latencies)("q")
+        engines = Meter(target.engine_pids)
         meter, before = Meter(target.pids), sum(pair.delivered for pair in pairs)
         await asyncio.sleep(seconds)
         cost, delivered = meter.stop(), sum(pair.delivered for pair in pairs) - before
+        engine_cost = engines.stop()
         latencies = [value for pair in pairs for value in pair.latencies]
         driver.stop()
         verdict = await _settle(pairs, drain_seconds)
@@ -75,17 +77,25 @@ async def run_private(
         "client_share": cost.client_share,
         **latency_summary(latencies),
     }
+    if target.engine_pids:
+        measures["engine_cpu_us_per_message"] = engine_cost.micros_per(delivered)
     return Run(measures, verdict, cost.saturated)
 
 
-async def _open_all(pairs: Sequence[Pair], ws_url: str) -> None:
+async def _open_all(pairs: Sequence[Pair], ws_urls: Sequence[str]) -> None:
     slots = asyncio.Semaphore(_OPEN_AT_ONCE)
 
-    async def open_one(pair: Pair) -> None:
+    async def open_one(pair: Pair, ends: tuple[str, str]) -> None:
         async with slots:
-            await pair.open(ws_url)
+            await pair.open(*ends)
 
-    await asyncio.gather(*(open_one(pair) for pair in pairs))
+    await asyncio.gather(*(open_one(pair, gateways_of(number, ws_urls)) for number, pair in enumerate(pairs)))
+
+
+def gateways_of(number: int, ws_urls: Sequence[str]) -> tuple[str, str]:
+    """Where sender and receiver of a pair connect: every combination of gateways is had equally often."""
+    count = len(ws_urls)
+    return ws_urls[number % count], ws_urls[number // count % count]
 
 
 async def _acknowledge(pairs: Sequence[Pair]) -> None:

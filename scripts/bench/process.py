@@ -31,6 +31,12 @@ def pin(cpu: int | None) -> None:
         os.sched_setaffinity(0, {cpu})
 
 
+def unpin() -> None:
+    """Let the calling thread, and what it starts, have every core."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, set(range(os.cpu_count() or 1)))
+
+
 def cpu_seconds(pids: Sequence[int]) -> float:
     """User and system time of the processes with all their threads, in seconds (Linux, granularity 10 ms)."""
     total = 0

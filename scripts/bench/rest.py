@@ -16,10 +16,10 @@ class RestError(Exception):
 class Rest:
     """POSTs over at most `connections` connections at once; use as an async context manager."""
 
-    def __init__(self, base_url: str, connections: int = 16) -> None:
+    def __init__(self, base_url: str, connections: int = 16, below: str = "/api/v1") -> None:
         parts = urlsplit(base_url)
         self._host, self._port = parts.hostname or "127.0.0.1", parts.port or 80
-        self._prefix = parts.path.rstrip("/") + "/api/v1"
+        self._prefix = parts.path.rstrip("/") + below
         self._slots = asyncio.Semaphore(connections)
         self._idle: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
 
@@ -32,7 +32,7 @@ class Rest:
         self._idle.clear()
 
     async def post(self, path: str, body: dict[str, Any], token: str = "") -> Any:
-        """The decoded response to POST /api/v1`path`. Raises RestError, OSError."""
+        """The decoded response to POST `path` below /api/v1. Raises RestError, OSError."""
         data = msgspec.json.encode(body)
         head = (
             f"POST {self._prefix}{path} HTTP/1.1\r\nHost: {self._host}:{self._port}\r\n"

@@ -19,12 +19,29 @@ _READY_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Operators:
+    """The admin port of a cluster: it makes accounts where verification codes are told to nobody."""
+
+    admin_url: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """Where to measure; `pids` are the processes whose CPU and memory count (empty: not measured)."""
+    """Where to measure; `pids` are the processes whose CPU and memory count (empty: not measured), `engine_pids` those
+    of database, Redis and ZooKeeper, which are shown apart."""
 
     http_url: str
     ws_url: str
     pids: tuple[int, ...] = ()
+    other_ws_urls: tuple[str, ...] = ()
+    engine_pids: tuple[int, ...] = ()
+    operators: Operators | None = None
+
+    @property
+    def ws_urls(self) -> tuple[str, ...]:
+        """Every gateway."""
+        return (self.ws_url, *self.other_ws_urls)
 
 
 class Server(Protocol):

@@ -8,11 +8,13 @@ from bench.result import Case
 from bench.w1 import PAIRS
 
 RATES = (500, 1000, 2000, 4000)
+CLUSTER_RATES = (500, 1000, 2000)
 
 
 async def measure(context: Context) -> list[Case]:
-    """Every rate, slowest first."""
-    cases = {rate: Case("W2", f"{rate}/s") for rate in RATES}
+    """Every rate, slowest first; a cluster is not asked for the highest."""
+    rates = CLUSTER_RATES if context.target.other_ws_urls else RATES
+    cases = {rate: Case("W2", f"{rate}/s") for rate in rates}
     friends = await context.accounts.make(PAIRS)
     for _ in range(context.runs):
         for rate, case in cases.items():
