@@ -12,7 +12,7 @@ from bench.private_load import ClosedLoop, OpenLoop, run_private
 from bench.rest import RestError
 from bench.result import Run
 from bench.stats import latency_summary, percentile
-from bench.target import Target
+from bench.target import Operators, Target
 from bench.wire import text_frame
 from testkit.waiting import eventually
 
@@ -132,3 +132,11 @@ def test_frames_are_masked_text_of_their_length(size: int) -> None:
     frame = text_frame(b"x" * size)
     assert frame[0] == 0x81 and frame[1] & 0x80
     assert frame.endswith(b"x" * size) and len(frame) - size == 6 + (0 if size < 126 else 2 if size < 65_536 else 8)
+
+
+async def test_accounts_are_made_by_operators_where_codes_are_secret(fake_server: Any) -> None:
+    fake_server.fault = "secretive"
+    operators = Operators(fake_server.url, "operators' secret")
+    users = await Accounts(fake_server.url, operators=operators).users(2)
+    assert len({user.uid for user in users}) == 2
+    assert fake_server.admin_tokens == {"operators' secret"}
