@@ -86,6 +86,22 @@ class Instance:
             (self.folder / "keep").unlink(missing_ok=True)
             return self._end()
 
+    def crash(self) -> State:
+        """Kill it at once, as a loss of power does; what it has on disk stays. Raises EngineError where none runs."""
+        with self._locked("lock"):
+            state = self.state()
+            if state is None:
+                raise EngineError(f"{self.server.name} does not run")
+            terminate(state.pid, state.started, self.folder, within=0.0)
+            return state
+
+    def start_again(self, before: State) -> State:
+        """Start it where it was: whoever knew its address finds it there. Raises EngineError."""
+        with self._locked("lock"):
+            process, state = self._spawn(before.port, before.secret)
+            self._await_ready(state, process)
+            return state
+
     def wipe(self) -> None:
         """Remove the data of a stopped engine."""
         with self._locked("lock"):
@@ -107,21 +123,7 @@ class Instance:
 
     def _launch(self) -> State:
         for attempt in range(1, TRIES + 1):
-            port, secret = free_port(), secrets.token_hex(16)
-            self.server.prepare(self.folder, port, secret)
-            command = list(self.server.command(self.folder))
-            with self.log.open("wb") as output:
-                process = subprocess.Popen(
-                    command,
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,  # Ctrl-C is for the command that uses it
-                )
-            found = identity(process.pid)
-            state = State(process.pid, found.started if found else "", port, secret)
-            write_private(self.folder / "state.json", json.dumps(asdict(state)))
+            process, state = self._spawn(free_port(), secrets.token_hex(16))
             try:
                 self._await_ready(state, process)
             except EngineError:
@@ -137,6 +139,23 @@ class Instance:
                 raise
             return state
         raise AssertionError("unreachable")
+
+    def _spawn(self, port: int, secret: str) -> tuple[subprocess.Popen[bytes], State]:
+        self.server.prepare(self.folder, port, secret)
+        command = list(self.server.command(self.folder))
+        with self.log.open("wb") as output:
+            process = subprocess.Popen(
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,  # Ctrl-C is for the command that uses it
+            )
+        found = identity(process.pid)
+        state = State(process.pid, found.started if found else "", port, secret)
+        write_private(self.folder / "state.json", json.dumps(asdict(state)))
+        return process, state
 
     def _await_ready(self, state: State, process: subprocess.Popen[bytes] | None) -> None:
         deadline = time.monotonic() + START_SECONDS

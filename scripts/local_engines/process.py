@@ -46,8 +46,11 @@ def is_ours(pid: int, started: str, folder: Path) -> bool:
 
 
 def terminate(pid: int, started: str, folder: Path, within: float = 30.0) -> None:
-    """End a process of ours: SIGTERM, then SIGKILL once `within` seconds are over. Does nothing to any other."""
+    """End a process of ours: SIGTERM, then SIGKILL once `within` seconds are over; with 0 SIGKILL at once. Does nothing
+    to any other."""
     for number, seconds in ((signal.SIGTERM, within), (signal.SIGKILL, 10.0)):
+        if not seconds:
+            continue
         if not is_ours(pid, started, folder):
             return
         os.kill(pid, number)

@@ -1,4 +1,4 @@
-"""The raw web client (tests/webclient.py) against a whole process: what it shows and its badges end right (G6)."""
+"""The raw web client (scripts/webclient.py) against a whole process: what it shows and its badges end right (G6)."""
 
 from __future__ import annotations
 

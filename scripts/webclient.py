@@ -1,4 +1,4 @@
-"""A raw client modelled on the two web clients (CONTRACT.md 1.0 and 2.1 to 2.4), for tests.
+"""A raw client modelled on the two web clients (CONTRACT.md 1.0 and 2.1 to 2.4), for tests and drills.
 
 It knows no sync and no sequence: it shows messages in the order in which they arrive, answers each `ackid` and drops
 one that it has seen in the last three minutes, and adds one to its own badge for each push of a dialogue that is not
@@ -150,9 +150,9 @@ class WebClient:
         await self.post("talk/session-clear-unread-num", asked)
         self.badges[dialogue] = 0
 
-    async def send_text(self, talk_mode: int, to_from_id: int, text: str, tries: int = 7) -> Json:
+    async def send_text(self, talk_mode: int, to_from_id: int, text: str, tries: int = 7, msg_id: str = "") -> Json:
         """Send as CIM does: an id of one's own, the same request again after n * 1.5 s on any error, 7 times in all."""
-        msg_id = uuid.uuid4().hex
+        msg_id = msg_id or uuid.uuid4().hex
         self._sent.add(msg_id)
         body = {"text": text, "content": text}
         request = {"type": "text", "talk_mode": talk_mode, "to_from_id": to_from_id, "msg_id": msg_id, "body": body}

@@ -1,0 +1,121 @@
+"""The command line of `xinyu drill`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from drills.faults import DRILLS
+from drills.people import GROUP_SIZE, RATE
+from drills.report import as_page
+from drills.run import run_drill
+from drills.stage import Stage
+from local_cluster.stage import leave_out_single_process_variables
+from local_cluster.workplace import CHECKOUT, ClusterError
+from local_engines.process import EngineError
+from xinyu.app.settings_files import ConfigError
+from xinyu.kernel.errors import XinyuError
+
+ROOT = CHECKOUT / ".run" / "drills"
+STAGES = ("1", "2", "3", "4")
+CLIENTS = range(4, 201)
+SECONDS = (5.0, 600.0)
+DESCRIPTION = f"""\
+Start a stage on this machine, let people chat, break something, and check that no promise was broken. Half of the
+clients are SDK devices, half are pages of the web clients; {GROUP_SIZE} or {GROUP_SIZE + 1} people share a group, fewer where there are fewer;
+all together say at most {RATE:g} messages per second. Reports, and the history of a run that broke a promise: .run/drills."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run drills; returns the exit code: 0 where every one was good."""
+    options = _parser().parse_args(arguments)
+    names = list(DRILLS) if "all" in options.drills else list(dict.fromkeys(options.drills))
+    if options.drills == []:
+        print("\n".join(DRILLS))
+        return 0
+    leave_out_single_process_variables()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return _hold(names, options)
+    except (ClusterError, ConfigError, EngineError, XinyuError) as error:
+        print(f"xinyu: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="xinyu drill", description=DESCRIPTION)
+    names = f"of: {' '.join(DRILLS)}; or all; none lists them"
+    parser.add_argument("drills", nargs="*", metavar="DRILL", type=_drill, help=names)
+    parser.add_argument("--stage", choices=STAGES, default="4", help="of config/stages (default: 4)")
+    parser.add_argument("--clients", type=_clients, default=20, help="4 to 200, two for each person (default: 20)")
+    parser.add_argument("--seconds", type=_seconds, default=20.0, help="of each drill, 5 to 600 (default: 20)")
+    parser.add_argument("--seed", type=int, help="of who says what when (default: any; it is printed)")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="of the stage and the reports (default: .run/drills)")
+    return parser
+
+
+def _drill(name: str) -> str:
+    if name != "all" and name not in DRILLS:
+        raise argparse.ArgumentTypeError(f"no drill {name!r}; there are {', '.join(DRILLS)}")
+    return name
+
+
+def _clients(text: str) -> int:
+    if not text.isdecimal() or int(text) not in CLIENTS:
+        raise argparse.ArgumentTypeError(f"{CLIENTS.start} to {CLIENTS.stop - 1}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    least, most = SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not least <= seconds <= most:
+        raise argparse.ArgumentTypeError(f"{least:g} to {most:g}")
+    return seconds
+
+
+def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    folder: Path = options.folder.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = Stage(options.stage, folder, _say)
+    good = True
+    try:
+        stage.start()
+        for name in names:
+            _say(f"{name}: stage {options.stage}, {options.clients} clients, {options.seconds:g} s, seed {seed}")
+            outcome = asyncio.run(run_drill(stage, name, options.clients, options.seconds, seed))
+            verdict = outcome.verdict
+            path = folder / f"{name}-stage{options.stage}.html"
+            path.write_text(as_page(f"{name} on stage {options.stage}", outcome.history, verdict), encoding="utf-8")
+            print(f"{'good' if verdict.good else 'BAD '} {name}: {verdict.line()}; {path}", flush=True)
+            if not verdict.good:
+                good = False
+                kept = path.with_suffix(".jsonl")
+                kept.write_bytes(outcome.history.lines())
+                print(f"     the history: {kept}", flush=True)
+    finally:
+        stage.stop()
+    return 0 if good else 1
+
+
+def _say(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')}  {text}", flush=True)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A request to end is answered as Ctrl-C is: by cleaning up first."""
+    raise KeyboardInterrupt
