@@ -29,8 +29,10 @@ CLIENTS = range(4, 201)
 SECONDS = (5.0, 600.0)
 DESCRIPTION = f"""\
 Start a stage on this machine, let people chat, break something, and check that no promise was broken. Half of the
-clients are SDK devices, half are pages of the web clients; {GROUP_SIZE} or {GROUP_SIZE + 1} people share a group, fewer where there are fewer;
-all together say at most {RATE:g} messages per second. Reports, and the history of a run that broke a promise: .run/drills."""
+clients are SDK devices, half are pages of the web clients; {GROUP_SIZE} people or one more share a group, fewer where
+there are fewer, and all together say at most {RATE:g} messages per second. Engines are its own, except those that
+XINYU_STORAGE__DSN, XINYU_PRESENCE__REDIS_URL or XINYU_DISCOVERY__ZOOKEEPER_HOSTS name: those cannot be broken.
+Reports, and the history of a run that broke a promise: .run/drills."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

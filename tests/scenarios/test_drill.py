@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from testkit.engines import address_of
+from testkit.mysql import made_schema
 from testkit.placement import ROOT, environment
 
 pytestmark = pytest.mark.scenario
@@ -16,10 +19,15 @@ DRILL_SECONDS = 120.0
 
 def test_a_message_process_is_killed_and_no_promise_is_broken(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "xinyu", "drill", "kill-message", "--stage=4", "--clients=10", "--seconds=8"]
+    engines = {  # the run's: this drill breaks none
+        "XINYU_STORAGE__DSN": made_schema(f"xinyu_d_{secrets.token_hex(6)}"),
+        "XINYU_PRESENCE__REDIS_URL": address_of("redis"),
+        "XINYU_DISCOVERY__ZOOKEEPER_HOSTS": address_of("zookeeper"),
+    }
     done = subprocess.run(
         [*command, "--folder", str(tmp_path)],
         cwd=ROOT,
-        env=environment(),
+        env={**environment(), **engines},
         capture_output=True,
         text=True,
         timeout=DRILL_SECONDS,
