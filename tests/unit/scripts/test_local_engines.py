@@ -78,6 +78,15 @@ def test_a_dead_engine_is_started_anew(echo: Instance) -> None:
     assert echo.start(keep=True).pid != dead.pid
 
 
+def test_a_crashed_engine_is_started_again_where_it_was(echo: Instance) -> None:
+    before = echo.start(keep=True)
+    assert echo.crash() == before and echo.state() is None
+    with pytest.raises(EngineError, match="does not run"):
+        echo.crash()
+    after = echo.start_again(before)
+    assert (after.port, after.secret) == (before.port, before.secret) and after.pid != before.pid
+
+
 @pytest.mark.parametrize(("words", "starts"), [("bad configuration", 1), ("address in use", 3)])
 def test_an_engine_that_fails_says_why_and_where(tmp_path: Path, words: str, starts: int) -> None:
     instance = Instance(Dying(words), tmp_path)
