@@ -16,6 +16,8 @@ from xinyu.kernel.ids import new_hex_id, new_msg_id
 from xinyu.telemetry.logs import FIELDS
 
 pytestmark = pytest.mark.scenario
+SHAPES = ("monolith", "stage4")
+"""One process and all of them: its logs want a deployment of their own, and between the two there is nothing new."""
 SETTINGS = {"log": {"level": "debug"}}
 Line = dict[str, Any]
 WAY = ("message appended", "push handed to delivery", "push located", "push at its sockets", "push taken by a node")
