@@ -16,7 +16,9 @@ from testkit.stages import STAGES, stage
 
 Build = Callable[[Path, Mapping[str, Any]], Placement]
 SHAPES: dict[str, Build] = {"monolith": monolith, **{f"stage{name}": partial(stage, name) for name in STAGES}}
-"""The deployments that every story is told of."""
+"""The deployments that stories are told of."""
+USUAL = tuple(shape for shape in SHAPES if shape != "stage2-joined")
+"""Those of a story that names none: the other is stage 2 with two of its processes in one."""
 
 
 class Stands:
@@ -63,7 +65,7 @@ def stands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stands]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "placement" in metafunc.fixturenames:
-        shapes = getattr(metafunc.module, "SHAPES", SHAPES)
+        shapes = getattr(metafunc.module, "SHAPES", USUAL)
         metafunc.parametrize("placement", list(shapes), indirect=True, scope="module")
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 
 from testkit.people import G4_SECONDS, TUNING, Device, Page, Person, Town, befriend, shows, write_file
 from testkit.placement import SHARD
+from testkit.stages import CLUSTERS
 from testkit.waiting import eventually
 from xinyu.sdk import ApiError, Client, Talk
 from xinyu.sdk.client import Options
@@ -20,6 +21,7 @@ from xinyu.sdk.errors import TransferInterrupted
 from xinyu.sdk.events import ReadReceipt
 
 pytestmark = pytest.mark.scenario
+SHAPES = ("monolith", *CLUSTERS)
 GREETING = "我们已经是好友了，可以开始聊天了"
 
 
