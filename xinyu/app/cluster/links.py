@@ -50,14 +50,6 @@ class Links:
             self.picker(role).update(watch.instances)
             self._following.append(asyncio.create_task(self._follow(role, watch), name=f"follow-{role}"))
 
-    async def register(self, instance: Instance) -> None:
-        """Show this process to the others, ready for calls. Raises what `Registry.register` raises."""
-        await self.registry.register(instance)
-
-    async def leave(self) -> None:
-        """No new calls from now on, please."""
-        await self.registry.set_state(State.DRAINING)
-
     async def stop(self) -> None:
         """Withdraw and hang up. Idempotent."""
         for task in self._following:

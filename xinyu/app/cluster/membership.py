@@ -81,11 +81,11 @@ class Membership:
             version=xinyu.__version__,
             started_at=epoch,
         )
-        await self.links.register(instance)
+        await self.links.registry.register(instance)
 
     async def leave(self) -> None:
         """Ask for no new calls; what is under way goes on."""
-        await self.links.leave()
+        await self.links.registry.set_state(State.DRAINING)
 
     async def drain(self, seconds: float) -> None:
         """Take no calls any more and finish those that run, within `seconds`."""
