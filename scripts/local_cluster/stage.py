@@ -192,7 +192,7 @@ def _own(workplace: Workplace, node: str, roles: Iterable[str], free_ports: bool
 def _free_port(taken: set[int]) -> int:
     """A port of loopback that is free now. Below the ephemeral ones: no outgoing connection may take it meanwhile."""
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(28_000, 32_000)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))

@@ -19,17 +19,19 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from testkit.nursery import Forked, nursery
+
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 30.0
 STOP_SECONDS = 30.0
-COMMAND = (sys.executable, "-m", "xinyu", "run")
+PROGRAM = (sys.executable, "-m", "xinyu")
 
 DRAIN_SECONDS = 1.0
 MAX_JSON, MAX_FRAME = 20_000, 30_000
@@ -71,17 +73,27 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("XINYU_TEST_")}
 
 
+_GIVEN: set[int] = set()
+WORKERS = 4
+"""Parts of the ports' range: workers of one run never draw from each other's."""
+
+
 def free_port() -> int:
-    """A port of loopback that is free now. Below the ephemeral ones: a client that redials a server which is down must
-    not connect to itself, and no outgoing connection may take the port meanwhile."""
+    """A port of loopback that is free now and was not given before: a node takes its ports long after it drew them.
+    Below the ephemeral ones: a client that redials a server which is down must not connect to itself, and no outgoing
+    connection may take the port meanwhile."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % WORKERS
     while True:
-        port = random.randrange(15_000, 32_000)
+        port = random.randrange(15_000, 28_000, WORKERS) + worker
+        if port in _GIVEN:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _GIVEN.add(port)
+        return port
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,7 +119,7 @@ class Node:
         addresses = {"node": name, "data_dir": str(self.data_dir), "admin_port": free_port()}
         ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}, "rpc": {"port": free_port()}}
         self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Forked | None = None
         self.addresses: dict[str, Any] = {}
 
     def on(self, config: Path) -> Node:
@@ -144,10 +156,7 @@ class Node:
 
     def launch(self) -> None:
         """Start, without waiting."""
-        with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
+        self._process = nursery().start(self._command, ROOT, environment(), self.log_file)
 
     def await_ready(self) -> None:
         """Wait until it takes work."""
@@ -160,7 +169,7 @@ class Node:
     def start_twin(self) -> tuple[int, str]:
         """Try to start a second process on the same configuration: its exit code and what it said."""
         done = subprocess.run(
-            self._command,
+            [*PROGRAM, *self._command],
             cwd=ROOT,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -178,7 +187,7 @@ class Node:
     @property
     def _command(self) -> list[str]:
         roles = ["--roles", ",".join(self.roles)] if self.roles else []
-        return [*COMMAND, *self.config_arguments, *roles]
+        return ["run", *self.config_arguments, *roles]
 
     def _is_ready(self) -> bool:
         try:
@@ -333,9 +342,9 @@ class Placement:
         for node in self.hosts(name):
             await asyncio.to_thread(node.kill)
 
-    async def stop(self, name: str) -> None:
-        """SIGTERM to a node, or to all that host a role; each must end by itself, with exit code 0."""
-        nodes = [node for node in self.hosts(name) if node.running]
+    async def stop(self, *names: str) -> None:
+        """SIGTERM to nodes, or to all that host a role, at once; each must end by itself, with exit code 0."""
+        nodes = [node for name in names for node in self.hosts(name) if node.running]
         for node in nodes:
             node.signal_stop()
         for node in nodes:
@@ -348,22 +357,19 @@ class Placement:
         begin = time.monotonic()
         for node in nodes:
             node.launch()
-        for node in nodes:
-            await asyncio.to_thread(node.await_ready)
+        await asyncio.to_thread(_await_ready, nodes)
         return time.monotonic() - begin
 
     async def restart(self, *names: str) -> None:
         """Stop and start nodes or roles; without names everything."""
-        for name in names or self.nodes:
-            await self.stop(name)
+        await self.stop(*(names or self.nodes))
         await self.start(*(names or self.nodes))
 
     def up(self) -> None:
         """Start all nodes, at once."""
         for node in self.nodes.values():
             node.launch()
-        for node in self.nodes.values():
-            node.await_ready()
+        _await_ready(list(self.nodes.values()))
 
     def down(self) -> None:
         """Stop what runs; all exit codes must be 0 and no log may tell of a defect. Removes the data then."""
@@ -380,6 +386,16 @@ class Placement:
         ]
         assert not complaints, "\n".join(complaints[:20])
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _await_ready(nodes: Sequence[Node]) -> None:
+    """Wait until all take work. Who waits for one that ended is not the one to blame."""
+    try:
+        for node in nodes:
+            node.await_ready()
+    except AssertionError as error:
+        ended = "".join(f"{node.name} ended:\n{node.log[-3000:]}\n" for node in nodes if not node.running)
+        raise AssertionError(f"{ended}{error}") from None
 
 
 @contextmanager
