@@ -1,7 +1,8 @@
 """Group commit: concurrent sends share one transaction.
 
 Whatever has queued while the last transaction ran goes into the next; no timer, so an idle server adds no delay. On
-MySQL several lanes run at once, each conversation in one lane, so that batches in flight never share a conversation.
+MySQL further lanes open when a whole batch waits, or when the transaction in flight takes long: few full batches cost
+less than many small ones. Batches in flight never share a conversation.
 """
 
 from __future__ import annotations
@@ -29,6 +30,10 @@ COMMIT_UNKNOWN = "storage.commit_unknown"
 BUSY_PAUSE_SECONDS = 0.002
 BUSY_SECONDS = 5.0
 """How long a message waits for a conversation that other transactions hold."""
+OVERDUE_SECONDS = 0.05
+"""From here on a transaction is no longer waited for by those that have nothing to do with it."""
+MAX_SKIPPED = 256
+"""How far a lane looks for messages of other conversations than those in flight."""
 RETRY_MS = 1000
 BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 Settled = Appended | Repeated | NotAccepted
@@ -39,12 +44,6 @@ class _Waiting:
     item: Append
     outcome: asyncio.Future[Settled]
     busy_since: float | None = None
-
-
-@dataclass(slots=True)
-class _Lane:
-    queue: deque[_Waiting] = field(default_factory=deque)
-    wake: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(slots=True)
@@ -72,32 +71,35 @@ class Appender:
         self._clock = clock
         self._batch_size = settings.batch_size
         self._queue_size = settings.queue_size
-        self._lanes = [_Lane() for _ in range(lanes)]
-        self._queued = 0
+        self._lanes = lanes
+        self._queue: deque[_Waiting] = deque()
+        self._idle: deque[asyncio.Event] = deque()
+        self._begun: dict[asyncio.Event, float] = {}
+        """When the lanes at work began, the oldest first."""
+        self._in_flight: set[ConversationId] = set()
         self._known: LRUCache[ConversationId, Membership] = LRUCache(settings.conversation_cache)
         self.counts = AppendCounts()
 
     async def append(self, item: Append) -> Settled:
         """Store one message. Raises what refused it, QueueFull, StorageUnavailable. When the caller is cancelled the
         message may still be stored; its retry gets the receipt. Raises ConversationBusy, AppenderStopped as well."""
-        if self._queued >= self._queue_size:
+        if len(self._queue) >= self._queue_size:
             raise QueueFull(retry_after_ms=RETRY_MS)
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
-        lane = self._lanes[item.conversation_id % len(self._lanes)]
-        lane.queue.append(waiting)
-        self._queued += 1
-        lane.wake.set()
+        self._queue.append(waiting)
+        if self._idle and self._may_begin():
+            self._idle.popleft().set()
         return await waiting.outcome
 
     async def run(self) -> None:
         """Work for ever."""
         async with asyncio.TaskGroup() as group:
-            for lane in self._lanes:
-                group.create_task(self._run_lane(lane))
+            for _ in range(self._lanes):
+                group.create_task(self._run_lane(asyncio.Event()))
 
     async def drained(self) -> None:
         """Return when nothing waits to be stored."""
-        while self._queued:
+        while self._queue:
             await asyncio.sleep(0.01)
 
     def readings(self) -> list[Reading]:
@@ -114,25 +116,50 @@ class Appender:
             ("xinyu_message_bisected_total", "Batches that failed and were tried in halves.", c.bisected),
             ("xinyu_message_second_looks_total", "Batches tried again after a COMMIT in doubt.", c.second_looks),
             ("xinyu_message_busy_total", "Tries that met a conversation which others held.", c.busy),
-            ("xinyu_message_queue", "Messages waiting for their transaction.", self._queued),
+            ("xinyu_message_queue", "Messages waiting for their transaction.", len(self._queue)),
+            ("xinyu_message_batches_in_flight", "Transactions of the group commit that run now.", len(self._begun)),
         ]
 
-    async def _run_lane(self, lane: _Lane) -> None:
+    async def _run_lane(self, wake: asyncio.Event) -> None:
         while True:
-            if not lane.queue:
-                lane.wake.clear()
-                await lane.wake.wait()
-            batch = [lane.queue.popleft() for _ in range(min(len(lane.queue), self._batch_size))]
-            self._queued -= len(batch)
+            batch = self._take()
+            if not batch:
+                wake.clear()
+                self._idle.append(wake)
+                await wake.wait()
+                continue
+            conversations = {waiting.item.conversation_id for waiting in batch}
+            self._in_flight |= conversations
+            self._begun[wake] = self._clock.monotonic()
             try:
                 busy = self._still_patient(await self._store_batch(batch))
+                if busy:
+                    await self._clock.sleep(BUSY_PAUSE_SECONDS)
+                    self._queue.extendleft(reversed(busy))
             except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
                 _fail(batch, AppenderStopped())
                 raise
-            if busy:
-                self._queued += len(busy)
-                lane.queue.extendleft(reversed(busy))
-                await self._clock.sleep(BUSY_PAUSE_SECONDS)
+            finally:
+                del self._begun[wake]
+                self._in_flight -= conversations
+
+    def _may_begin(self) -> bool:
+        """Whether a lane that has nothing to do may begin a batch."""
+        if not self._begun or len(self._queue) >= self._batch_size:
+            return True
+        return self._clock.monotonic() - next(iter(self._begun.values())) > OVERDUE_SECONDS
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch: the oldest that wait, those left out whose conversation is in flight."""
+        queue, batch = self._queue, list[_Waiting]()
+        if not queue or not self._may_begin():
+            return batch
+        skipped: list[_Waiting] = []
+        while queue and len(batch) < self._batch_size and len(skipped) < MAX_SKIPPED:
+            waiting = queue.popleft()
+            (skipped if waiting.item.conversation_id in self._in_flight else batch).append(waiting)
+        queue.extendleft(reversed(skipped))
+        return batch
 
     async def _store_batch(self, batch: list[_Waiting], second_look: bool = False) -> list[_Waiting]:
         """One transaction; the items whose conversation was locked by others come back."""

@@ -18,6 +18,8 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 DEADLOCK_CODES = frozenset({1205, 1213})
 """MySQL: the wait for a lock was too long, or it would have been for ever; the transaction was rolled back."""
+ENDED = "xinyu.ended"
+"""In `Connection.info` when the last transaction of a connection was committed: nothing is left to roll back."""
 
 
 class DatabaseCounts:
@@ -35,7 +37,11 @@ class DatabaseCounts:
             ("xinyu_db_read_seconds", "Reads, the wait for a connection or thread included.", self.reads),
             ("xinyu_db_write_seconds", "Transactions, the wait for their turn included.", self.writes),
             ("xinyu_db_failures_total", "Reads and transactions that the database failed.", self.failures),
-            ("xinyu_db_repeated_total", "Transactions that were run again after a deadlock.", self.repeated),
+            (
+                "xinyu_db_repeated_total",
+                "Transactions run again after a deadlock or a lost connection.",
+                self.repeated,
+            ),
         ]
 
 
@@ -112,8 +118,14 @@ def is_deadlock(error: BaseException) -> bool:
     return bool(arguments) and arguments[0] in DEADLOCK_CODES
 
 
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection broke, and with it whatever it had begun."""
+    return isinstance(error, exc.DBAPIError) and error.connection_invalidated
+
+
 def in_transaction(connection: Connection, work: Work[T]) -> T:
     """Begin, run, commit; roll back on any error. A failing COMMIT is told apart from a failing statement."""
+    connection.info.pop(ENDED, None)
     transaction = connection.begin()
     try:
         result = work(connection)
@@ -133,3 +145,4 @@ def commit(connection: Connection, transaction: RootTransaction) -> None:
             transaction.rollback()  # ends what is left of it, here and, where it can be reached, there
         connection.invalidate(error)
         raise CommitUnknown() from error
+    connection.info[ENDED] = True

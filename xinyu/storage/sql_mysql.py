@@ -6,15 +6,19 @@ import asyncio
 import time
 
 import sqlalchemy as sa
-from sqlalchemy import exc
+from sqlalchemy import event, exc
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
-from xinyu.storage.database import Database, T, Work, in_transaction, is_deadlock, translated
+from xinyu.storage.database import ENDED, Database, T, Work, in_transaction, is_deadlock, is_lost, translated
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
-ATTEMPTS_ON_DEADLOCK = 4
+_SINCE = "xinyu.since"
+ATTEMPTS = 4
+"""Of a transaction that deadlocks, or whose connection broke before its COMMIT."""
 
 
 class MySqlDatabase(Database):
@@ -33,13 +37,17 @@ class MySqlDatabase(Database):
             max_overflow=0,
             pool_timeout=5,
             pool_recycle=1800,
-            pool_pre_ping=True,
+            pool_reset_on_return=None,  # see _reset
             isolation_level="READ COMMITTED",
             connect_args={
                 "connect_timeout": 3,
                 "init_command": f"SET SESSION innodb_lock_wait_timeout={lock_wait_seconds}, time_zone='+00:00'",
             },
         )
+        self._broken_at = 0.0
+        event.listen(self._engine.sync_engine, "connect", _date)
+        event.listen(self._engine.sync_engine, "checkout", self._refuse_the_old)
+        event.listen(self._engine.sync_engine, "reset", _reset)
         self._in_flight: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
@@ -54,11 +62,15 @@ class MySqlDatabase(Database):
         await self._engine.dispose()
 
     async def run_read(self, work: Work[T], brief: bool) -> T:
-        try:
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(work)
-        except exc.SQLAlchemyError as error:
-            raise translated(error) from error
+        for attempt in range(ATTEMPTS):
+            try:
+                async with self._engine.connect() as connection:
+                    return await connection.run_sync(work)
+            except exc.SQLAlchemyError as error:
+                if not is_lost(error) or attempt == ATTEMPTS - 1:
+                    raise translated(error) from error
+                self._broken_at = time.monotonic()
+        raise AssertionError("unreachable")
 
     async def run_write(self, work: Work[T], brief: bool) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
@@ -69,7 +81,7 @@ class MySqlDatabase(Database):
 
     async def _write(self, work: Work[T]) -> T:
         begin = time.perf_counter()
-        for attempt in range(ATTEMPTS_ON_DEADLOCK):
+        for attempt in range(ATTEMPTS):
             try:
                 async with self._engine.connect() as connection:
                     result = await connection.run_sync(in_transaction, work)
@@ -81,7 +93,26 @@ class MySqlDatabase(Database):
                     )
                 return result
             except exc.SQLAlchemyError as error:
-                if not is_deadlock(error) or attempt == ATTEMPTS_ON_DEADLOCK - 1:
+                lost = is_lost(error)
+                if not (lost or is_deadlock(error)) or attempt == ATTEMPTS - 1:
                     raise translated(error) from error
                 self.counts.repeated += 1
+                if lost:
+                    self._broken_at = time.monotonic()
         raise AssertionError("unreachable")
+
+    def _refuse_the_old(self, _: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
+        """Where one connection broke, the others of its age are taken for broken too, as when the server was started
+        anew. Asking each before its use would cost every unit of work a round trip."""
+        if entry.info[_SINCE] <= self._broken_at:
+            raise exc.DisconnectionError("made before another one broke")
+
+
+def _date(_: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    entry.info[_SINCE] = time.monotonic()
+
+
+def _reset(connection: DBAPIConnection, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+    """Back in the pool nothing may be left open. After a COMMIT nothing is: a round trip less for each transaction."""
+    if not entry.info.pop(ENDED, False) and not state.terminate_only:
+        connection.rollback()

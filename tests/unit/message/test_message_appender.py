@@ -20,7 +20,7 @@ from xinyu.delivery.port import DeliveryPort
 from xinyu.delivery.types import Push
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import ConversationId
-from xinyu.message.appender import BUSY_SECONDS, Appender, Settled
+from xinyu.message.appender import BUSY_SECONDS, OVERDUE_SECONDS, Appender, Settled
 from xinyu.message.errors import AppenderStopped, ConversationBusy, MsgIdConflict, NotAMember, QueueFull
 from xinyu.message.pusher import Pusher
 from xinyu.message.settings import MessageSettings
@@ -277,14 +277,49 @@ async def test_who_is_in_flight_when_the_server_stops_is_told(tmp_path: Path) ->
         await task
 
 
-async def test_lanes_work_side_by_side(tmp_path: Path) -> None:
-    async with append_world(tmp_path, lanes=2) as world:
-        assert (world.pair + world.crowd) % 2 == 1, "the two are in different lanes"
+async def test_a_further_lane_opens_when_a_whole_batch_waits(tmp_path: Path) -> None:
+    async with append_world(tmp_path, lanes=2, batch_size=2) as world:
         world.log.gate.clear()
-        tasks = world.send(message(ANN, world.pair), message(ANN, world.crowd))
+        tasks = world.send(message(ANN, world.pair))
+        await eventually(lambda: world.log.batches == [1])
+        tasks += world.send(message(ANN, world.crowd))
+        await _settle_down()
+        assert world.log.batches == [1], "what does not fill a batch waits for the transaction in flight"
+        tasks += world.send(message(ANN, world.crowd))
+        await eventually(lambda: world.log.batches == [1, 2])
+        world.log.gate.set()
+        assert seqs(await asyncio.gather(*tasks)) == [1, 2, 3]
+
+
+async def test_a_further_lane_opens_when_a_transaction_takes_long(tmp_path: Path) -> None:
+    async with append_world(tmp_path, lanes=2) as world:
+        world.log.gate.clear()
+        tasks = world.send(message(ANN, world.pair))
+        await eventually(lambda: world.log.batches == [1])
+        world.clock.jump(2 * OVERDUE_SECONDS)
+        tasks += world.send(message(ANN, world.crowd))
         await eventually(lambda: world.log.batches == [1, 1])
         world.log.gate.set()
         assert seqs(await asyncio.gather(*tasks)) == [1, 2]
+
+
+async def test_a_conversation_is_in_one_transaction_at_a_time(tmp_path: Path) -> None:
+    async with append_world(tmp_path, lanes=3, batch_size=2) as world:
+        world.log.gate.clear()
+        tasks = world.send(message(ANN, world.pair, "0"))
+        await eventually(lambda: world.log.batches == [1])
+        tasks += world.send(*(message(ANN, world.pair, str(n)) for n in range(1, 5)), message(ANN, world.crowd))
+        await eventually(lambda: world.log.batches == [1, 1])
+        world.log.gate.set()
+        await asyncio.gather(*tasks)
+        page = await world.log.history(ANN, world.pair, before=0, after=0, limit=10, types=None, tombstones=False)
+        assert [msgspec.json.decode(entry.content)["content"] for entry in page.entries] == ["0", "1", "2", "3", "4"]
+        assert world.log.batches == [1, 1, 2, 2]
+
+
+async def _settle_down() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 async def test_delivered_entries_are_settled_with_the_next_batch_and_given_back_when_it_fails(

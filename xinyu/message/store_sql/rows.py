@@ -17,7 +17,7 @@ from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
 from xinyu.message.store import OutboxKey
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, KEY, MEMBER, OUTBOX, OWN
 from xinyu.message.types import Entry, EntryType, Kind
-from xinyu.storage.prepared import PreparedIn, PreparedMany
+from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
 from xinyu.storage.schema import AnyRow, insert_new
 from xinyu.telemetry.trace import current_trace_id
 
@@ -39,24 +39,18 @@ _INSERT_ENTRY = PreparedMany(sa.insert(ENTRY))
 _INSERT_KEY = PreparedMany(sa.insert(KEY))
 _INSERT_OUTBOX = PreparedMany(sa.insert(OUTBOX))
 _INSERT_OWN = PreparedMany(sa.insert(OWN))
-_UPDATE_CONVERSATION = PreparedMany(
-    sa.update(CONVERSATION)
-    .where(_C.id == bindparam("key"))
-    .values(
-        last_seq=bindparam("last_seq"),
-        last_ordinal=bindparam("last_ordinal"),
-        last_ordinal_a=bindparam("last_ordinal_a"),
-        preview_seq=bindparam("preview_seq"),
-        last_at_ms=bindparam("last_at_ms"),
-        members_version=bindparam("members_version"),
-        state_version=bindparam("state_version"),
-        mute_all=bindparam("mute_all"),
-        dismissed=bindparam("dismissed"),
-    )
-)
+_WRITE_CONVERSATIONS = PreparedRows(
+    CONVERSATION,
+    (
+        "last_seq", "last_ordinal", "last_ordinal_a", "preview_seq", "last_at_ms",
+        "members_version", "state_version", "mute_all", "dismissed",
+    ),
+)  # fmt: skip
 _MY_OUTBOX = sa.and_(OUTBOX.c.conversation_id == bindparam("id"), OUTBOX.c.seq == bindparam("at"))
 _REMOVE_OUTBOX = PreparedMany(sa.delete(OUTBOX).where(_MY_OUTBOX))
-_MARK_OUTBOX = PreparedMany(sa.update(OUTBOX).where(_MY_OUTBOX).values(done_ms=bindparam("now")))
+_MARK_OUTBOX = PreparedByKey(
+    sa.update(OUTBOX).values(done_ms=bindparam("now")), {"id": OUTBOX.c.conversation_id, "at": OUTBOX.c.seq}
+)
 
 
 class TakenKey(NamedTuple):
@@ -90,6 +84,15 @@ class Conversation:
     @property
     def parties(self) -> tuple[int, int]:
         return (self.party_a, self.party_b)
+
+    def row(self) -> dict[str, int]:
+        """All columns."""
+        return {
+            "id": self.id, "kind": int(self.kind), "party_a": self.party_a, "party_b": self.party_b,
+            "last_seq": self.last_seq, "last_ordinal": self.last_ordinal, "last_ordinal_a": self.last_ordinal_a,
+            "preview_seq": self.preview_seq, "last_at_ms": self.last_at_ms, "members_version": self.members_version,
+            "state_version": self.state_version, "mute_all": self.mute_all, "dismissed": self.dismissed,
+        }  # fmt: skip
 
 
 def find_conversation(connection: Connection, kind: Kind, parties: tuple[int, int]) -> ConversationId | None:
@@ -242,13 +245,4 @@ class LogTransaction:
             _INSERT_OUTBOX.run(self.connection, self._outbox)
             _INSERT_OWN.run(self.connection, self._own)
         if self._touched:
-            rows = [
-                {
-                    "key": c.id, "last_seq": c.last_seq, "last_ordinal": c.last_ordinal,
-                    "last_ordinal_a": c.last_ordinal_a, "preview_seq": c.preview_seq, "last_at_ms": c.last_at_ms,
-                    "members_version": c.members_version, "state_version": c.state_version, "mute_all": c.mute_all,
-                    "dismissed": c.dismissed,
-                }
-                for c in self._touched.values()
-            ]  # fmt: skip
-            _UPDATE_CONVERSATION.run(self.connection, rows)
+            _WRITE_CONVERSATIONS.run(self.connection, [conversation.row() for conversation in self._touched.values()])

@@ -1,0 +1,157 @@
+"""The pool of connections to MySQL: what breaks is replaced unnoticed, nothing stays open, few round trips."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pymysql
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+from sqlalchemy.engine import make_url
+
+from xinyu.storage.errors import StorageUnavailable
+from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
+from xinyu.storage.sql import Database, open_database
+
+pytestmark = pytest.mark.engine
+POOL = 3
+ROWS = sa.Table(
+    "t",
+    sa.MetaData(),
+    sa.Column("id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("kept", sa.BigInteger, nullable=False),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+FIND = PreparedIn(sa.select(ROWS).where(ROWS.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(ROWS.c.id), "ids")
+INSERT = PreparedMany(sa.insert(ROWS))
+WRITE = PreparedRows(ROWS, ["value"])
+MARK = PreparedByKey(sa.update(ROWS).values(value=sa.bindparam("new")), {"key": ROWS.c.id, "also": ROWS.c.kept})
+
+
+def ask(dsn: str, statement: str) -> list[tuple[object, ...]]:
+    url = make_url(dsn)
+    connection = pymysql.connect(
+        host=url.host, port=url.port or 0, user=url.username, password=url.password or "", database=url.database
+    )
+    with connection, connection.cursor() as cursor:
+        cursor.execute(statement)
+        return list(cursor.fetchall())
+
+
+def kill_connections(dsn: str) -> int:
+    """Break all connections to the database but the one that asks."""
+    mine = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+    ids = [row[0] for row in ask(dsn, mine)]
+    for id_ in ids:
+        ask(dsn, f"KILL {id_}")
+    return len(ids)
+
+
+@pytest.fixture
+def dsn(new_mysql_database: Callable[[], str]) -> str:
+    return new_mysql_database()
+
+
+@pytest.fixture
+async def database(dsn: str) -> AsyncIterator[Database]:
+    database = open_database(dsn, mysql_pool_size=POOL)
+    await database.start()
+    try:
+        await database.write(lambda connection: ROWS.create(connection))
+        await database.write(
+            lambda connection: INSERT.run(connection, [{"id": n, "kept": 10 * n, "value": 0} for n in range(5)])
+        )
+        yield database
+    finally:
+        await database.stop()
+
+
+def values(connection: Connection) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in FIND.fetch(connection, list(range(10)))]
+
+
+async def all_open(database: Database) -> None:
+    """Have the whole pool connected."""
+    await asyncio.gather(
+        *(
+            database.read(lambda connection: connection.execute(sa.text("SELECT SLEEP(0.05)")).all())
+            for _ in range(POOL)
+        )
+    )
+
+
+async def test_broken_connections_are_replaced_unnoticed(database: Database, dsn: str) -> None:
+    def prepared(connection: Connection) -> None:
+        WRITE.run(connection, [{"id": 1, "kept": 10, "value": 7}])
+
+    def plain(connection: Connection) -> None:
+        connection.execute(sa.update(ROWS).where(ROWS.c.id == 2).values(value=8))
+
+    for write in (prepared, plain):
+        await all_open(database)
+        assert kill_connections(dsn) >= POOL
+        await asyncio.gather(*(database.write(write) for _ in range(POOL)))
+        await all_open(database)
+        kill_connections(dsn)
+        await asyncio.gather(*(database.read(values) for _ in range(POOL)))
+    assert [row[2] for row in await database.read(values)] == [0, 7, 8, 0, 0]
+
+
+async def test_a_transaction_whose_connection_breaks_begins_again(database: Database, dsn: str) -> None:
+    begun = []
+
+    def work(connection: Connection) -> None:
+        connection.execute(sa.update(ROWS).values(value=ROWS.c.value + 1))
+        if not begun:
+            begun.append(1)
+            kill_connections(dsn)
+        MARK.run(connection, [{"key": 0, "also": 0, "new": 50}, {"key": 1, "also": 10, "new": 50}])
+
+    await database.write(work)
+    assert [row[2] for row in await database.read(values)] == [50, 50, 1, 1, 1]
+    assert database.counts.repeated == 1
+
+
+async def test_a_connection_that_breaks_each_time_is_reported(database: Database, dsn: str) -> None:
+    def work(connection: Connection) -> None:
+        kill_connections(dsn)
+        connection.execute(sa.text("SELECT 1"))
+
+    with pytest.raises(StorageUnavailable):
+        await database.write(work)
+    with pytest.raises(StorageUnavailable):
+        await database.read(work)
+
+
+async def test_nothing_stays_open_in_the_pool(database: Database, dsn: str) -> None:
+    def failing(connection: Connection) -> None:
+        connection.execute(sa.update(ROWS).values(value=99))
+        raise KeyError
+
+    for _ in range(POOL):
+        await database.read(values)
+        with pytest.raises(KeyError):
+            await database.write(failing)
+        await database.write(lambda connection: connection.execute(sa.update(ROWS).values(value=3)).close())
+    assert ask(dsn, "SELECT * FROM information_schema.innodb_trx WHERE trx_mysql_thread_id <> 0") == []
+    assert {row[2] for row in await database.read(values)} == {3}
+
+
+async def test_many_rows_are_written_by_one_statement(database: Database) -> None:
+    def statements(connection: Connection) -> int:
+        return int(connection.execute(sa.text("SHOW SESSION STATUS LIKE 'Questions'")).one()[1])
+
+    def work(connection: Connection) -> list[int]:
+        counts = [statements(connection)]
+        WRITE.run(connection, [{"id": n, "kept": 10 * n, "value": n} for n in range(5)])
+        counts.append(statements(connection))
+        MARK.run(connection, [{"key": n, "also": 10 * n, "new": 100} for n in range(3)])
+        counts.append(statements(connection))
+        MARK.run(connection, [{"key": 4, "also": 41, "new": 100}, {"key": 9, "also": 90, "new": 100}])
+        return counts
+
+    before, between, after = await database.write(work)
+    assert (between - before, after - between) == (2, 2), "the question itself and one statement"
+    assert [row[1:] for row in await database.read(values)] == [(0, 100), (10, 100), (20, 100), (30, 3), (40, 4)]
