@@ -125,7 +125,7 @@ def write_configuration(
     write_yaml(workplace.shared, "Written by scripts/gateways_run.sh at each start: below the stage's file.", shared)
     taken: set[int] = set()
     nodes = {name: _own(workplace, name, roles, free_ports, taken) for name, roles in plan.nodes.items()}
-    above = {**parsed_changes(changes), "processes": nodes}
+    above = merged({"processes": nodes}, parsed_changes(changes))
     write_yaml(workplace.above, "Written by scripts/gateways_run.sh at each start: above the stage's file.", above)
 
 
@@ -182,14 +182,14 @@ def _own(workplace: Workplace, node: str, roles: Iterable[str], free_ports: bool
     if free_ports:
         # Found once and kept by restarts: whoever knows an address goes on knowing it.
         own["admin_port"] = 0
-        own["rpc"] = {"port": _free_port(taken)}
+        own["rpc"] = {"port": free_port(taken)}
         for role in sorted(PORTS.keys() & set(roles)):
             section, name = PORTS[role]
-            own.setdefault(section, {})[name] = _free_port(taken)
+            own.setdefault(section, {})[name] = free_port(taken)
     return own
 
 
-def _free_port(taken: set[int]) -> int:
+def free_port(taken: set[int]) -> int:
     """A port of loopback that is free now. Below the ephemeral ones: no outgoing connection may take it meanwhile."""
     while True:
         port = random.randrange(28_000, 32_000)

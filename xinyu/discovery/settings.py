@@ -30,6 +30,9 @@ class DiscoverySettings(BaseModel):
     connect_seconds: float = Field(10.0, gt=0, description="How long the start waits for ZooKeeper.")
     static: dict[str, list[str]] = Field({}, description="For the static registry: role to its addresses host:port.")
     advertise_host: str = Field("", description="Host that others call this process by; empty: the one it listens on.")
+    advertise_port: int = Field(
+        0, ge=0, le=65535, description="Port that others call this process by; 0: the one it listens on."
+    )
     weight: int = Field(DEFAULT_WEIGHT, ge=0, le=10_000, description="Share of the calls; 0 gets none.")
     zone: str = Field("", description="Where this process runs; calls stay in the zone while it keeps up.")
     tags: list[str] = Field([], description="Shown with the instance.")

@@ -88,6 +88,14 @@ async def test_what_one_serves_the_other_calls(tls: bool, certified: dict[str, A
         assert links.missing() == []
 
 
+async def test_others_are_told_the_address_that_is_advertised() -> None:
+    where = {"registry": "static", "static": {"presence": ["h:1"], "gateway_ws": ["h:1"]}}
+    told = Settings(discovery={**where, "advertise_host": "host.example", "advertise_port": 7}, rpc={"secret": SECRET})
+    member = Membership(Links(told, 1, Metrics()), ("presence",))
+    assert member.bind() == member.address == "host.example:7"
+    await member.stop()
+
+
 async def test_another_secret_or_no_certificate_lets_nobody_in(
     certified: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

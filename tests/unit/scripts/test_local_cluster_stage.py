@@ -100,6 +100,15 @@ def test_changes_lie_above_the_stage_and_its_nodes(tmp_path: Path) -> None:
         assert settings.rpc.secret == "s" * 40
 
 
+def test_a_change_may_be_for_one_process(tmp_path: Path) -> None:
+    changes = ("processes.gateway_ws_1.rpc.port=15001", "processes.gateway_ws_1.discovery.advertise_port=15002")
+    nodes = configured(Workplace("4", tmp_path), free_ports=True, changes=changes)
+    changed, other = nodes["gateway_ws_1"], nodes["gateway_ws_2"]
+    assert (changed.rpc.port, changed.discovery.advertise_port) == (15001, 15002)
+    assert changed.data_dir == tmp_path / "4" / "nodes" / "gateway_ws_1" and changed.gateway.ws_port != 8081
+    assert other.discovery.advertise_port == 0 and other.rpc.port not in (15001, 8061)
+
+
 @pytest.mark.parametrize("change", ["novalue", "=3", "a.b=[", ""])
 def test_a_change_that_is_none_is_refused(change: str) -> None:
     with pytest.raises(ClusterError, match="--set"):

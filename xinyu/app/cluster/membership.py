@@ -49,7 +49,9 @@ class Membership:
     @property
     def _host_and_port(self) -> tuple[str, int]:
         assert self._socket is not None, "bind first"
-        return self._settings.discovery.advertise_host or self._settings.rpc.host, self._socket.getsockname()[1]
+        shown = self._settings.discovery
+        host, port = self._settings.rpc.host, self._socket.getsockname()[1]
+        return shown.advertise_host or host, shown.advertise_port or port
 
     async def connect(self) -> None:
         """Follow in the registry whom this process's roles call. Raises DiscoveryUnavailable, DiscoveryRefused."""
