@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from drills.chat import RATE
 from drills.faults import DRILLS
-from drills.people import GROUP_SIZE, RATE
+from drills.people import GROUP_SIZE
 from drills.report import as_page
-from drills.run import run_drill
+from drills.run import NOTHING_SHOWN, Outcome, exit_code, run_drill
 from drills.stage import Stage
 from local_cluster.stage import leave_out_single_process_variables
 from local_cluster.workplace import CHECKOUT, ClusterError
@@ -32,14 +33,16 @@ Start a stage on this machine, let people chat, break something, and check that 
 clients are SDK devices, half are pages of the web clients; {GROUP_SIZE} people or one more share a group, fewer where
 there are fewer, and all together say at most {RATE:g} messages per second. Engines are its own, except those that
 XINYU_STORAGE__DSN, XINYU_PRESENCE__REDIS_URL or XINYU_DISCOVERY__ZOOKEEPER_HOSTS name: those cannot be broken.
-Reports, and the history of a run that broke a promise: .run/drills."""
+Reports, and the history of a drill that was not good: .run/drills. The exit code is 0 where every drill was good, 1
+where a promise was broken, 3 where none was but a drill has shown nothing (its fault had no effect, it could not be
+held), 2 for wrong use, 130 after an interruption."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run drills; returns the exit code: 0 where every one was good."""
+    """Run drills; returns the exit code that the description names."""
     options = _parser().parse_args(arguments)
     names = list(DRILLS) if "all" in options.drills else list(dict.fromkeys(options.drills))
-    if options.drills == []:
+    if not names or "list" in names:
         print("\n".join(DRILLS))
         return 0
     leave_out_single_process_variables()
@@ -49,14 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _hold(names, options)
     except (ClusterError, ConfigError, EngineError, XinyuError) as error:
         print(f"xinyu: {error}", file=sys.stderr)
-        return 1
+        return NOTHING_SHOWN
     except KeyboardInterrupt:
         return 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="xinyu drill", description=DESCRIPTION)
-    names = f"of: {' '.join(DRILLS)}; or all; none lists them"
+    names = f"of: {' '.join(DRILLS)}; or all; none, or list, lists them"
     parser.add_argument("drills", nargs="*", metavar="DRILL", type=_drill, help=names)
     parser.add_argument("--stage", choices=STAGES, default="4", help="of config/stages (default: 4)")
     parser.add_argument("--clients", type=_clients, default=20, help="4 to 200, two for each person (default: 20)")
@@ -67,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _drill(name: str) -> str:
-    if name != "all" and name not in DRILLS:
+    if name not in (*DRILLS, "all", "list"):
         raise argparse.ArgumentTypeError(f"no drill {name!r}; there are {', '.join(DRILLS)}")
     return name
 
@@ -94,24 +97,37 @@ def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
     folder: Path = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage(options.stage, folder, _say)
-    good = True
+    outcomes: list[Outcome] = []
     try:
-        stage.start()
+        stage.start(str(seed))
         for name in names:
+            if not stage.is_whole:
+                _say("the stage is not whole: a new one is started")
+                stage.stop()
+                stage.start(str(seed))
             _say(f"{name}: stage {options.stage}, {options.clients} clients, {options.seconds:g} s, seed {seed}")
-            outcome = asyncio.run(run_drill(stage, name, options.clients, options.seconds, seed))
-            verdict = outcome.verdict
-            path = folder / f"{name}-stage{options.stage}.html"
-            path.write_text(as_page(f"{name} on stage {options.stage}", outcome.history, verdict), encoding="utf-8")
-            print(f"{'good' if verdict.good else 'BAD '} {name}: {verdict.line()}; {path}", flush=True)
-            if not verdict.good:
-                good = False
-                kept = path.with_suffix(".jsonl")
-                kept.write_bytes(outcome.history.lines())
-                print(f"     the history: {kept}", flush=True)
+            outcomes.append(asyncio.run(run_drill(stage, name, options.clients, options.seconds, seed)))
+            _keep(outcomes[-1], options.stage, folder)
     finally:
         stage.stop()
-    return 0 if good else 1
+        if len(names) > 1 and outcomes:
+            page = folder / f"drills-stage{options.stage}.html"
+            page.write_text(as_page(f"{len(outcomes)} drills on stage {options.stage}", outcomes), encoding="utf-8")
+            good = sum(outcome.good for outcome in outcomes)
+            print(f"{good} of {len(names)} drills were good; all of them: {page}", flush=True)
+    return exit_code(outcomes)
+
+
+def _keep(outcome: Outcome, stage: str, folder: Path) -> None:
+    """Its page, and its history where it was not good."""
+    page = folder / f"{outcome.name}-stage{stage}.html"
+    page.write_text(as_page(f"{outcome.name} on stage {stage}", [outcome]), encoding="utf-8")
+    print(f"{outcome.line()}; {page}", flush=True)
+    kept = page.with_suffix(".jsonl")
+    kept.unlink(missing_ok=True)
+    if not outcome.good:
+        kept.write_bytes(outcome.history.lines())
+        print(f"     the history: {kept}", flush=True)
 
 
 def _say(text: str) -> None:

@@ -6,11 +6,14 @@ import http.client
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from drills.net import Net
+from drills.proxy import Address
+from drills.sessions import end_session, sessions_of
 from local_cluster.cluster import Cluster, Wishes
 from local_cluster.engines import Engines
 from local_cluster.node import Addresses, Nodes
@@ -39,7 +42,11 @@ CHANGES = (
 
 
 class Stage:
-    """The processes of a stage, on free ports and on engines that were started for them."""
+    """The processes of a stage, on free ports and on engines that were started for them.
+
+    Clients come in by proxies, as through a balancer, and what the other processes call the first gateway with sockets
+    for goes through another. So connections can be cut without the two ends knowing of it.
+    """
 
     def __init__(self, name: str, folder: Path, say: Callable[[str], None]) -> None:
         self.name = name
@@ -49,13 +56,20 @@ class Stage:
         self._instances = {engine: Instance(server, engines) for engine, server in SERVERS.items()}
         self._workplace = workplace
         self._uses: tuple[str, ...] = ()
+        self._net: Net | None = None
 
-    def start(self) -> None:
+    def start(self, seed: str = "") -> None:
         """Start everything. Raises ClusterError, EngineError, ConfigError."""
-        self._uses = read_plan(self._workplace, CHANGES).engines
+        plan = read_plan(self._workplace, CHANGES)
+        self._uses = plan.engines
+        if self._net is None:
+            self._net = Net(seed)
+        behind = next(node for node, roles in plan.nodes.items() if "gateway_ws" in roles)
         # Before the cluster would: it stops only what it started itself, in the very life that it started.
         start_all([self._instances[name] for name in self._uses], keep=True)
-        self._cluster.start(Wishes(free_ports=True, changes=CHANGES, within=READY_SECONDS))
+        changes = (*CHANGES, *self._net.put_before(f"processes.{behind}"))
+        self._cluster.start(Wishes(free_ports=True, changes=changes, within=READY_SECONDS))
+        self._net.gateways = [_host_and_port(address.ws) for address in self._addresses() if address.ws]
 
     def stop(self) -> None:
         """Stop everything, the engines too."""
@@ -64,38 +78,54 @@ class Stage:
         finally:
             for name in self._uses:
                 self._instances[name].stop(force=True)
+            if self._net is not None:
+                self._net.stop()
+                self._net = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every process takes work and no engine is gone."""
+        statuses = self._cluster.statuses()
+        engines = all(self._instances[name].state() is not None for name in self._uses)
+        return bool(statuses) and all(status.ready for status in statuses) and engines
 
     # Where it answers.
 
     @property
     def http(self) -> str:
-        """The REST address."""
-        return next(address.http for address in self._addresses() if address.http)
+        """The REST address. Raises ClusterError."""
+        return _first(address.http for address in self._addresses())
+
+    def door(self, slow: bool = False) -> str:
+        """Where clients open WebSockets, of any gateway; `slow`: those that `stall` concerns."""
+        return f"ws://127.0.0.1:{self.net.door(slow)}/wss/default.io"
 
     @property
-    def sockets(self) -> list[str]:
-        """Where clients open WebSockets."""
-        return [f"{address.ws}/wss/default.io" for address in self._addresses() if address.ws]
+    def net(self) -> Net:
+        """The proxies. Raises ClusterError before the start."""
+        if self._net is None:
+            raise ClusterError(f"stage {self.name} is not started")
+        return self._net
 
     def _addresses(self) -> list[Addresses]:
-        return [status.addresses for status in self._cluster.statuses()]
+        state = self._cluster.state()
+        found = [self._cluster.nodes.addresses(node) for node in state.nodes] if state else []
+        return [addresses for addresses in found if addresses is not None]
 
     def admin(self, action: str, **arguments: object) -> dict[str, Any]:
         """What the command line does over the admin port. Raises ClusterError."""
-        admin = urlsplit(next(address.admin for address in self._addresses() if address.admin))
-        connection = http.client.HTTPConnection(admin.hostname or "", admin.port, timeout=30)
-        try:
-            secret = self._workplace.secrets()["admin_secret"]
-            headers = {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
-            connection.request("POST", f"/admin/{action}", json.dumps(arguments), headers)
-            answer = connection.getresponse()
-            content = answer.read()
-        finally:
-            connection.close()
-        if answer.status != 200:
-            raise ClusterError(f"{action} answered {answer.status}: {content.decode(errors='replace')}")
-        result: dict[str, Any] = json.loads(content)
+        admin = _first(address.admin for address in self._addresses())
+        headers = {"Authorization": f"Bearer {self._workplace.secrets()['admin_secret']}"}
+        result: dict[str, Any] = json.loads(_asked(admin, "POST", f"/admin/{action}", json.dumps(arguments), headers))
         return result
+
+    def metric(self, name: str) -> int:
+        """A counter of the gateways with sockets, all together. Raises ClusterError."""
+        pages = [_asked(address.admin, "GET", "/metrics") for address in self._addresses() if address.ws]
+        found = [line.split()[-1] for page in pages for line in page.splitlines() if line.startswith(f"{name} ")]
+        if not found:
+            raise ClusterError(f"no gateway tells {name}")
+        return sum(round(float(value)) for value in found)
 
     # What is broken.
 
@@ -135,6 +165,22 @@ class Stage:
         """Start it where it was. Raises EngineError."""
         return self._instances[name].start_again(before)
 
+    def sessions(self) -> dict[str, int]:
+        """By process, the ZooKeeper session that it is registered in; empty while ZooKeeper is away."""
+        state = self._instances["zookeeper"].state()
+        try:
+            return sessions_of(state.port) if state else {}
+        except OSError:
+            return {}
+
+    def end_session(self, session: int) -> None:
+        """End a ZooKeeper session. Raises ClusterError."""
+        state = self._instances["zookeeper"].state()
+        try:
+            end_session(state.port if state else 0, session)
+        except OSError as error:
+            raise ClusterError(f"ZooKeeper does not end session {session:#x}: {error}") from error
+
     def ask_redis(self, command: str) -> str:
         """What Redis answers to one inline command. Raises ClusterError."""
         state = self._instances["redis"].state()
@@ -144,8 +190,43 @@ class Stage:
 
     @staticmethod
     def _await(true: Callable[[], bool], otherwise: str, within: float) -> None:
-        deadline = time.monotonic() + within
-        while not true():
-            if time.monotonic() > deadline:
-                raise ClusterError(f"{otherwise} within {within:g} s")
-            time.sleep(0.02)
+        if not came_true(true, within):
+            raise ClusterError(f"{otherwise} within {within:g} s")
+
+
+def came_true(true: Callable[[], bool], within: float) -> bool:
+    """Wait until something is so; False where it is not in time."""
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _asked(address: str, method: str, path: str, body: str = "", headers: Mapping[str, str] | None = None) -> str:
+    """What an admin port answers. Raises ClusterError."""
+    where = urlsplit(address)
+    connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
+    try:
+        connection.request(method, path, body or None, {"Content-Type": "application/json", **(headers or {})})
+        answer = connection.getresponse()
+        content = answer.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as error:
+        raise ClusterError(f"{path} at {address}: {error}") from error
+    finally:
+        connection.close()
+    if answer.status != 200:
+        raise ClusterError(f"{path} answered {answer.status}: {content}")
+    return content
+
+
+def _first(addresses: Iterable[str]) -> str:
+    for address in filter(None, addresses):
+        return address
+    raise ClusterError("no process of the stage tells such an address")
+
+
+def _host_and_port(url: str) -> Address:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or 0

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from kazoo.client import KazooClient
 
+from drills.sessions import end_session, sessions_of
 from testkit.engines import OwnEngine, needs_engine
 from testkit.registries import SESSION_SECONDS, Nodes, instance
 from testkit.waiting import eventually
@@ -72,6 +73,16 @@ async def test_the_layout_is_the_one_others_may_read(nodes: Nodes, zookeeper_hos
         "started_at": 1_700_000_000_000,
     }
     assert stat.ephemeralOwner == session_of(registry)
+
+
+async def test_a_drill_ends_a_session_that_it_knows_by_its_id_alone(nodes: Nodes, zookeeper_hosts: str) -> None:
+    registry = await nodes.open_zookeeper()
+    name = f"n{nodes.settings.root[2:8]}"
+    await registry.register(instance(name, 7))
+    port, before = int(zookeeper_hosts.rpartition(":")[2]), session_of(registry)
+    assert (await asyncio.to_thread(sessions_of, port))[name] == before
+    await asyncio.to_thread(end_session, port, before)
+    await eventually(lambda: sessions_of(port).get(name, before) != before)
 
 
 async def test_an_expired_session_comes_back_by_itself_and_is_never_missed(nodes: Nodes) -> None:

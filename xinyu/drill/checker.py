@@ -7,7 +7,21 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import NamedTuple
 
-from xinyu.drill.history import G4_SECONDS, Acked, Fault, History, Link, Online, Seen, Sent, Stored, Unread, Watch
+from xinyu.drill.history import (
+    G4_SECONDS,
+    Acked,
+    Fault,
+    Forged,
+    History,
+    Link,
+    Online,
+    Read,
+    Seen,
+    Sent,
+    Stored,
+    Unread,
+    Watch,
+)
 
 PROMISES = ("G1", "G2", "G3", "G4", "G5", "G6", "G7")
 
@@ -81,6 +95,8 @@ class _Story:
         self.watches = history.of(Watch)
         self.unread = history.of(Unread)
         self.online = history.of(Online)
+        self.forged = history.of(Forged)
+        self.read = history.of(Read)
         self.log: dict[str, list[Stored]] = defaultdict(list)
         for entry in history.of(Stored):
             self.log[entry.conversation].append(entry)
@@ -137,7 +153,11 @@ def _durable(story: _Story) -> Iterator[Violation]:
 
 
 def _idempotent(story: _Story) -> Iterator[Violation]:
-    """G2: however often it is sent, it is stored once and has one place."""
+    """G2: however often it is sent, it is stored once and has one place; other content by its id is refused."""
+    for forged in story.forged:
+        if forged.accepted:
+            where = f"{forged.device} in {forged.conversation} was acked for what is another's"
+            yield Violation("G2", "conflict accepted", where, (forged.msg_id,))
     places: dict[str, list[tuple[str, int]]] = defaultdict(list)
     for conversation, entries in story.log.items():
         for entry in entries:
@@ -222,10 +242,17 @@ def _due(acked: float, faults: list[Fault], outages: list[Outage]) -> float:
 
 
 def _agreed(story: _Story) -> Iterator[Violation]:
-    """G6: unread is what the log has after the read cursor, less one's own."""
+    """G6: unread is what the log has after the read cursor, less one's own; the cursor is where any device put it."""
     uids = {(watch.device, watch.conversation): watch.uid for watch in story.watches}
+    read: dict[tuple[int | None, str], int] = defaultdict(int)
+    for reading in story.read:
+        reader = uids.get((reading.device, reading.conversation)), reading.conversation
+        read[reader] = max(read[reader], reading.seq)
     for unread in story.unread:
         uid = uids.get((unread.device, unread.conversation))
+        if unread.read_seq < read[uid, unread.conversation]:
+            where = f"{unread.device} in {unread.conversation} counts from {unread.read_seq}"
+            yield Violation("G6", "reading lost", f"{where}, its user read up to {read[uid, unread.conversation]}")
         missed = [
             entry.msg_id
             for entry in story.log[unread.conversation]

@@ -49,6 +49,25 @@ class Acked(Record, frozen=True, tag="acked"):
     at: float
 
 
+class Forged(Record, frozen=True, tag="forged"):
+    """The id of an acked message was sent again with other content, or by another user; whether that was acked."""
+
+    device: str
+    conversation: str
+    msg_id: str
+    accepted: bool
+    at: float
+
+
+class Read(Record, frozen=True, tag="read"):
+    """A device got the reply to marking everything up to an entry as read."""
+
+    device: str
+    conversation: str
+    seq: int
+    at: float
+
+
 class Seen(Record, frozen=True, tag="seen"):
     """A device showed an entry. The order of these records is the order in which it showed them."""
 
@@ -105,7 +124,7 @@ class Stored(Record, frozen=True, tag="stored"):
     counts: bool = True
 
 
-AnyRecord = Watch | Sent | Acked | Seen | Link | Unread | Online | Fault | Stored
+AnyRecord = Watch | Sent | Acked | Forged | Read | Seen | Link | Unread | Online | Fault | Stored
 
 
 class History:

@@ -13,9 +13,11 @@ from xinyu.drill.history import (
     Acked,
     AnyRecord,
     Fault,
+    Forged,
     History,
     Link,
     Online,
+    Read,
     Seen,
     Sent,
     Stored,
@@ -86,6 +88,7 @@ BROKEN: dict[str, tuple[History, str, str, tuple[str, ...]]] = {
     "acked as another": (changed(same, Acked("ann", "g", "m2", 4, 9.0)), "G1", "moved", ("m2",)),
     "stored twice": (changed(same, Stored("g", COUNT + 1, "m2", ANN)), "G2", "duplicated", ("m2",)),
     "two places told": (changed(same, Acked("ann", "g", "m2", 4, 9.0)), "G2", "acked as two", ("m2",)),
+    "other content taken": (changed(same, Forged("bob", "g", "m2", True, 9.0)), "G2", "conflict accepted", ("m2",)),
     "a hole in the log": (changed(without(Stored, seq=3)), "G3", "gap", ()),
     "two at one place": (changed(same, Stored("g", 3, "other", BOB)), "G3", "one place for two", ("m3",)),
     "shown twice": (changed(twice), "G3", "duplicated", ("m3",)),
@@ -112,6 +115,7 @@ BROKEN: dict[str, tuple[History, str, str, tuple[str, ...]]] = {
         "wrong unread",
         ("m2", "m3", "m4", "m5", "m6"),
     ),
+    "reading forgotten": (changed(same, Read("bob", "g", COUNT - 1, 9.0)), "G6", "reading lost", ()),
     "a newer session taken away": (changed(same, Online(ANN, False, True)), "G7", "wrong presence", ()),
     "a dead session kept": (changed(same, Online(BOB, True, False)), "G7", "wrong presence", ()),
 }
@@ -134,6 +138,11 @@ def test_a_broken_history_is_rejected_by_promise_and_ids(name: str) -> None:
     verdict = check(history)
     assert not verdict.good
     assert (promise, kind, ids) in {(found.promise, found.kind, found.msg_ids) for found in verdict.violations}
+
+
+def test_what_was_refused_and_what_was_read_are_in_order() -> None:
+    refused = Forged("bob", "g", "m2", False, 9.0)
+    assert check(changed(same, refused, Read("ann", "g", 0, 9.0))).good
 
 
 def test_a_fault_that_never_fired_fails_the_run() -> None:
