@@ -13,7 +13,7 @@ BY_SHAPE := -n 2 --dist loadgroup
 SOCKETS := tests/unit/app tests/unit/bench tests/unit/cli tests/unit/rpc tests/unit/scripts tests/unit/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test test-fast check contract scenarios bench docs clean
+.PHONY: help run cluster test test-fast check contract scenarios fuzz bench docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -50,10 +50,14 @@ contract: $(DEV)  ## one suite per interface over every adapter (starts MySQL wh
 scenarios: $(DEV)  ## black-box stories against real processes: the monolith and the stages 1 to 4 (starts engines)
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(BY_SHAPE) tests/scenarios
 
+fuzz: $(DEV)  ## throw garbage at every port, SECONDS (60) for each fuzzer; SEED continues where a failure was
+	@XINYU_TEST_FUZZ_SECONDS=$(or $(SECONDS),60) XINYU_TEST_FUZZ_SEED=$(or $(SEED),0) $(BIN)/python -m pytest -v tests/fuzz
+
 test: check  ## everything, engines included
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(PARALLEL) tests/contract tests/property
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS)
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
+	@$(BIN)/python -m pytest tests/fuzz
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(BY_SHAPE) tests/scenarios
 
 test-fast: check  ## without engines and processes

@@ -19,7 +19,8 @@ strings. An error is `{"code", "message", "data": null, "error"}` with `code` th
 of [errors](errors.md). Except where it says "no token", a route wants `Authorization: Bearer <token>` and
 answers 401 without a good one. `X-Trace-ID` is adopted from the request and returned. What answers look like,
 field by field, is the contract of the web clients; `/ping`, `/livez` and `/readyz` are served beside these
-routes."""
+routes. Another path, or another method, is a 404 of the same form, whose `error` is `request.no_route`. What is no HTTP
+gets 400, and a head of more than 64 KiB 431: both as bare text, and the connection ends."""
 
 
 def rest_page() -> str:

@@ -117,7 +117,8 @@ class Node:
         self._config = config
         self._overlay = folder / f"{name}.yaml"
         addresses = {"node": name, "data_dir": str(self.data_dir), "admin_port": free_port()}
-        ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}, "rpc": {"port": free_port()}}
+        self.rpc_port = free_port()
+        ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}, "rpc": {"port": self.rpc_port}}
         self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
         self._process: Forked | None = None
         self.addresses: dict[str, Any] = {}

@@ -20,12 +20,23 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import Frame
 from websockets.http11 import Request
 
+from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 from xinyu.gateway.ws.send_queue import FrameWriter
 
 JOIN_AT_MOST = 32_768
 """Bytes; more is handed to the transport at once, so that its high-water mark still means something."""
 FIN_TEXT = 0x81
+
+
+def _is_utf_8(data: bytes) -> bool:
+    if data.isascii():
+        return True
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 class JoinedTransport(asyncio.Transport):
@@ -108,6 +119,15 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
         self.frames = [joined]
         if event.fin:
             self.send_receive_event_to_app()
+
+    def send_receive_event_to_app(self) -> None:
+        """A whole message. Text that is none ends the connection; uvicorn would write a stack into the log as well."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf_8(self.frames[0]):
+            self.frames = []
+            self.conn.send_close(CloseCode.NOT_TEXT)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
 
     def write(self, payload: bytes) -> bool:
         if not self.writable.is_set() or self.close_sent or self.disconnected or not self.handshake_complete:

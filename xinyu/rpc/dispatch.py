@@ -13,6 +13,7 @@ import msgspec
 from xinyu.kernel.errors import Category, DeadlineExceeded, InvalidInput, XinyuError, from_wire
 from xinyu.kernel.port import Port
 from xinyu.rpc.spec import MethodSpec, spec_of
+from xinyu.rpc.wire import UNREADABLE
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -63,7 +64,7 @@ def raise_for(reply: Reply) -> None:
         return
     try:
         content = _decode_error(reply.body)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         content = _ErrorBody(message=f"result {reply.result}")
     raise from_wire(reply.result_str, content.message, content.details)
 
@@ -145,7 +146,7 @@ class Dispatcher:
         method, function = entry
         try:
             arguments, deadline_ms = method.decode_request(body)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             return error_reply(InvalidInput(f"{method.label}: {error}"))
         if deadline_ms is not None and deadline_ms <= 0:
             return error_reply(DeadlineExceeded())

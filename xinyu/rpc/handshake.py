@@ -19,7 +19,7 @@ from typing import TypeVar
 
 import msgspec
 
-from xinyu.rpc.wire import Notify, encode_notify
+from xinyu.rpc.wire import UNREADABLE, Notify, encode_notify
 
 CHALLENGE, HELLO, WELCOME = 1, 2, 3
 """NOTIFY numbers."""
@@ -146,7 +146,7 @@ def _read(frame: Notify, notify: int, type_: type[_MessageT]) -> _MessageT:
         raise HandshakeFailed(f"notification {frame.notify} instead of {notify}")
     try:
         return msgspec.json.decode(frame.body, type=type_)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise HandshakeFailed("a message of another form") from error
 
 

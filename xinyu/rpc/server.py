@@ -23,7 +23,16 @@ from xinyu.rpc.dispatch import Dispatch, Prepared, Reply, error_reply
 from xinyu.rpc.handshake import AcceptingHandshake, HandshakeFailed, Identity
 from xinyu.rpc.server_counts import ServerCounts
 from xinyu.rpc.settings import RpcSettings
-from xinyu.rpc.wire import Frame, FrameTooLong, Notify, Request, WireError, encode_notify, encode_response
+from xinyu.rpc.wire import (
+    UNREADABLE,
+    Frame,
+    FrameTooLong,
+    Notify,
+    Request,
+    WireError,
+    encode_notify,
+    encode_response,
+)
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
 from xinyu.telemetry.trace import adopt_trace
@@ -90,7 +99,7 @@ class ServerConnection(RockConnection):
         elif isinstance(frame, Notify) and frame.notify == CANCEL and self.authenticates:
             try:
                 running = self._calls.get(_decode_cancel(frame.body).sn)
-            except msgspec.MsgspecError as error:
+            except UNREADABLE as error:
                 raise WireError(f"a cancellation of another form: {error}") from error
             if running is not None:
                 self._server.counts.called_off += 1

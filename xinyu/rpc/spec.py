@@ -38,7 +38,7 @@ class MethodSpec:
     """Arguments as a call gives them → by name."""
     encode_request: Callable[[dict[str, Any]], bytes]
     decode_request: Callable[[bytes], tuple[dict[str, Any], int | None]]
-    """A body → the arguments and `$deadline_ms`. Raises msgspec.MsgspecError."""
+    """A body → the arguments and `$deadline_ms`. Raises one of wire.UNREADABLE."""
     encode_result: Callable[[Any], bytes]
     decode_result: Callable[[bytes], Any]
 

@@ -30,6 +30,10 @@ _GZIP_STREAM = 31
 _U32 = 0xFFFFFFFF
 
 
+UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for a body that is no JSON of the form that is wanted: also where it is no UTF-8, or too deep."""
+
+
 class WireError(Exception):
     """The peer's bytes are not Rock; nothing after them can be understood."""
 

@@ -80,3 +80,16 @@ async def test_fragments_without_end_are_no_list(
     writer.write(frame(FINAL | CONTINUED, b"c"))
     answer = await asyncio.wait_for(reader.readexactly(4 + MANY + 2), 5)
     assert answer == b"\x81\x7e" + (MANY + 2).to_bytes(2, "big") + b"a" + b"b" * MANY + b"c"
+
+
+@pytest.mark.parametrize("parts", [[b"\xff"], [b'"\xed\xa0\x80"'], [b"\xe4\xb8", b"\xad", b"\xff"], [b"\xe4", b""]])
+async def test_text_that_is_no_utf_8_is_closed_with_its_code_and_without_a_stack(
+    streams: tuple[asyncio.StreamReader, asyncio.StreamWriter], parts: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    reader, writer = streams
+    for at, part in enumerate(parts):
+        final = FINAL if at == len(parts) - 1 else 0
+        writer.write(frame(final | (CONTINUED if at else TEXT), part))
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer[:4] == b"\x88" + bytes([len(answer) - 2]) + (1007).to_bytes(2, "big")
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -36,6 +36,10 @@ def soon(call: Awaitable[str]) -> asyncio.Task[str]:
     return asyncio.create_task(run())
 
 
+DEEP = b'{"text":' * 5000
+"""Deeper than a reader may recurse."""
+
+
 async def test_answers_come_in_any_order_over_one_connection() -> None:
     service = Probe()
     async with serving(service) as server, calling() as client:
@@ -252,7 +256,7 @@ async def test_unknown_commands_and_bad_bodies_leave_the_connection_open() -> No
             999,
             "t",
         )
-        for body in (b"", b"[", b'{"text":7}', b"{}", b'{"$deadline_ms":"x","text":"y"}'):
+        for body in (b"", b"[", b'{"text":7}', b"{}", b'{"$deadline_ms":"x","text":"y"}', DEEP, b'{"text":"\xff"}'):
             assert (await connection.call(901, "", body)).result == 400
         connection.send(encode_notify(99, "", b"whatever"))
         assert (await connection.call(901, "", b'{"text":"on","unknown":1}')).body == b'"on"'

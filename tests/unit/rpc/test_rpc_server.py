@@ -98,11 +98,12 @@ async def test_a_server_that_only_pretends_is_found_out() -> None:
         encode_request(1, 901, "", b'{"text":"x"}'),
         encode_notify(2, "", b"{}"),
         encode_notify(2, "", b"x" * 2000),
+        encode_notify(2, "", b'{"x":' + b"[" * 1010),
         encode_notify(7, "", b'{"sn":1}'),
         b"\xab\xcd\x01\x01\x00\x00\x00\x10" + b"x" * 16,
         os.urandom(300),
     ],
-    ids=["http", "call", "empty", "long", "cancel", "gzip", "noise"],
+    ids=["http", "call", "empty", "long", "deep", "cancel", "gzip", "noise"],
 )
 async def test_bad_beginnings_are_refused_and_logged_and_others_unharmed(first: bytes) -> None:
     service = Probe()
@@ -141,6 +142,15 @@ async def test_an_authenticated_peer_that_turns_to_noise_is_cut_off_alone() -> N
         assert client.counts.connects == 1
         await eventually(lambda: server.counts.in_flight == 0)
         assert server.counts.bad_peers == 20
+
+
+async def test_a_cancellation_that_cannot_be_read_is_no_rock() -> None:
+    async with serving(Probe()) as server:
+        for body in (b'{"x":' + b"[" * 5000, b'{"sn":"\xff"}', b"7"):
+            connection = await dial(server.address, SETTINGS, identity())
+            connection.send(encode_notify(7, "", body))
+            await asyncio.wait_for(connection.wait_closed(), 5)
+        assert server.counts.bad_peers == 3
 
 
 async def test_a_number_in_flight_twice_is_no_rock() -> None:

@@ -12,8 +12,14 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     """The client's own close, or a bad token of a client that would otherwise reconnect for ever."""
+    PROTOCOL_ERROR = 1002
+    """What came is no WebSocket (sent by the protocol itself, as the next two)."""
+    NOT_TEXT = 1007
+    """A text frame, or the reason of a close, is no UTF-8."""
     TOO_BIG = 1009
-    """A frame over gateway.max_frame_bytes (sent by the protocol itself)."""
+    """A frame over gateway.max_frame_bytes."""
+    RESTART = 1012
+    """The process stopped before it had sent its sessions away: reconnect."""
     IDLE = 4000
     """Nothing was heard for gateway.heartbeat_seconds."""
     SLOW = 4001
@@ -33,7 +39,15 @@ class CloseCode(IntEnum):
 
 
 RECONNECT_WITH_SAME_TOKEN = frozenset(
-    {CloseCode.IDLE, CloseCode.SLOW, CloseCode.NO_ACKS, CloseCode.DRAIN, CloseCode.OVERLOADED, CloseCode.UNAVAILABLE}
+    {
+        CloseCode.RESTART,
+        CloseCode.IDLE,
+        CloseCode.SLOW,
+        CloseCode.NO_ACKS,
+        CloseCode.DRAIN,
+        CloseCode.OVERLOADED,
+        CloseCode.UNAVAILABLE,
+    }
 )
 
 
