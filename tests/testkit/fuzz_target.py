@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from testkit.placement import QUICK, ROOT, Node, Placement, merged
+from testkit.placement import QUICK, ROOT, Node, Placement, environment, merged
 
 HOST = ROOT / "tests" / "fuzz" / "rock_host.py"
 SETTINGS: dict[str, Any] = {"predecessor": {"enabled": True, "port": 0}, "media": {"max_open_uploads": 1000}}
@@ -21,9 +22,13 @@ class FuzzTarget(Node):
         settings = merged(merged(QUICK, SETTINGS), {"rpc": {"secret": self.rpc_secret}})
         super().__init__("fuzzed", (), folder, ROOT / "config" / "monolith.yaml", settings)
 
-    @property
-    def _command(self) -> list[str]:
-        return [sys.executable, str(HOST), *(part for part in self.config_arguments if part != "--config")]
+    def launch(self) -> None:
+        """A process of its own program, which is not the nursery's."""
+        command = [sys.executable, str(HOST), *(part for part in self.config_arguments if part != "--config")]
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, cwd=ROOT, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     @property
     def rock(self) -> str:

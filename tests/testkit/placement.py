@@ -120,7 +120,7 @@ class Node:
         self.rpc_port = free_port()
         ports = {"gateway": {"http_port": free_port(), "ws_port": free_port()}, "rpc": {"port": self.rpc_port}}
         self._overlay.write_text(yaml.safe_dump(merged(merged(addresses, ports), settings)))
-        self._process: Forked | None = None
+        self._process: Forked | subprocess.Popen[bytes] | None = None
         self.addresses: dict[str, Any] = {}
 
     def on(self, config: Path) -> Node:
