@@ -27,7 +27,11 @@ class MessageSettings(BaseModel):
         gt=0,
         description="The sweep takes up what is undelivered for so long (with its own interval below 5 s: G4).",
     )
-    outbox_lease_seconds: float = Field(15.0, gt=0, description="A claim on left-over outbox rows lasts this long.")
+    outbox_lease_seconds: float = Field(
+        2.5,
+        gt=0,
+        description="A claim on left-over outbox rows lasts this long (with the interval of the sweep below 5 s: G4).",
+    )
     outbox_sweep_seconds: float = Field(2.0, gt=0, description="How often left-over outbox rows are looked for.")
-    outbox_attempts: int = Field(20, ge=1, description="Deliveries of a row before it is quarantined.")
+    outbox_attempts: int = Field(60, ge=1, description="Deliveries of a row before it is quarantined.")
     conversation_cache: int = Field(20_000, ge=1, description="Conversations whose members are remembered.")

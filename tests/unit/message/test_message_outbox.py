@@ -322,3 +322,18 @@ async def settle_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     await eventually(lambda: process.reading("xinyu_push_unsettled") == 0)
     await process.later(lambda: process.seqs == [1, 1])
     await process.kill()
+
+
+async def test_what_was_claimed_in_vain_is_taken_up_again_in_time(world: World) -> None:
+    """G4: within 5 s of the end of a fault, also when the last attempt fell into it."""
+    await world.commit()
+    process = world.process()
+    process.refusing = True
+    process.start()
+    await eventually(lambda: process.reading("xinyu_push_left_total"))
+    process.refusing = False
+    for _ in range(2):
+        await process.swept()
+        process.clock.jump(2.0)
+    await eventually(lambda: process.dispatched)
+    await process.kill()

@@ -16,6 +16,7 @@ from xinyu.gateway.ws.opening import Sessions
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.presence.types import NodeRef
+from xinyu.storage.errors import StorageUnavailable
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -24,6 +25,9 @@ SWEEP_OVERLAP_MS = 5000
 IDLE_CHECK_SECONDS = 5.0
 RETRANSMIT_CHECK_SECONDS = 1.0
 PRESENCE_CHECK_SECONDS = 1.0
+REPLAY_SECONDS = 2.0
+"""So long after presence has lost its memory nothing is delivered again, so that gateways can register before it
+(message/outbox.py waits half a second longer)."""
 
 
 class Housekeeping:
@@ -48,6 +52,8 @@ class Housekeeping:
         self._renew_seconds = renew_seconds
         self._swept_to_ms = 0
         self._incarnation = ""
+        self._known_at = clock.monotonic()
+        """Since then at the earliest presence has been another one."""
 
     async def run(self) -> None:
         """Work for ever."""
@@ -67,16 +73,20 @@ class Housekeeping:
     async def notice_lost_presence(self) -> None:
         """Register all sessions again at once when presence has lost its memory (a Redis that came back empty), or was
         away for long."""
+        begin = self._clock.monotonic()
         try:
             found = await self._ports.presence.incarnation()
-        except XinyuError:
-            return  # the renewal says so
-        if self._incarnation not in ("", found):
-            log.warning("presence lost its memory; registering all sessions again", count=len(self._hub))
-            await self.renew_presence()
+        except XinyuError as error:  # the renewal says so
+            if error.code == StorageUnavailable.code:  # nobody has met another one yet
+                self._known_at = begin
+            return
+        if self._incarnation != found:  # at the first look too: sessions may have come before it
+            if self._incarnation:
+                log.warning("presence lost its memory; registering all sessions again", count=len(self._hub))
+            await self._sessions.renew(self._here, by=self._known_at + REPLAY_SECONDS)
         elif self._sessions.renewal_is_overdue:
             await self.renew_presence()
-        self._incarnation = found
+        self._incarnation, self._known_at = found, begin
         await self._sessions.register_late()
 
     async def store_cursors(self) -> None:

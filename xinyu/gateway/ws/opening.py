@@ -7,6 +7,7 @@ pushed, what was committed before is below the heads. Pushes that come meanwhile
 from __future__ import annotations
 
 import asyncio
+import math
 
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.ws.catch_up import CatchUp
@@ -49,7 +50,7 @@ class Sessions:
         self._clock = clock
         self._catch_up_limit = catch_up_limit
         self._deliverer = deliverer
-        self._unregistered: set[Connection] = set()
+        self._unregistered: dict[Connection, None] = {}
         """Also those whose leases had ended before they were renewed."""
         self._lease_seconds = lease_seconds
         self._renewed_at = clock.monotonic()
@@ -93,9 +94,9 @@ class Sessions:
         except XinyuError as error:
             if connection not in self._unregistered:
                 log.warning("a session opens while presence is away; it is registered later", error=error.code)
-                self._unregistered.add(connection)
+                self._unregistered[connection] = None
             return False
-        self._unregistered.discard(connection)
+        self._unregistered.pop(connection, None)
         return True
 
     @property
@@ -103,16 +104,17 @@ class Sessions:
         """Whether half of the leases is over since they were last renewed."""
         return 2 * (self._clock.monotonic() - self._renewed_at) >= self._lease_seconds
 
-    async def renew(self, at: NodeRef) -> None:
+    async def renew(self, at: NodeRef, by: float = math.inf) -> None:
         """Extend the leases of all sessions, in one batch. Where they had ended before it (presence was away, or this
-        node stood still) pushes may have found nobody: `register_late` brings those. Raises what presence raises."""
+        node stood still), or where it takes until after `by`, pushes may have found nobody: `register_late` brings
+        those. Raises what presence raises."""
         begin = self._clock.monotonic()
         renewed = [connection for connection in self._hub if connection.session.state is not State.CLOSED]
         if renewed:
             await self._ports.presence.renew(at, [connection.session.presence for connection in renewed])
-            if self._clock.monotonic() - self._renewed_at >= self._lease_seconds:
+            if self._clock.monotonic() >= min(by, self._renewed_at + self._lease_seconds):
                 log.warning("sessions were renewed too late; they are caught up", count=len(renewed))
-                self._unregistered.update(renewed)
+                self._unregistered.update(dict.fromkeys(renewed))
         self._renewed_at = max(begin, self._renewed_at)
 
     async def register_late(self) -> None:
@@ -133,9 +135,9 @@ class Sessions:
         if connection.session.state is State.LIVE:
             if not await self._register(connection):
                 return False
-            self._unregistered.add(connection)
+            self._unregistered[connection] = None
             await self._bring_heads(connection)
-        self._unregistered.discard(connection)
+        self._unregistered.pop(connection, None)
         return True
 
     async def _bring_heads(self, connection: Connection) -> None:
@@ -159,7 +161,7 @@ class Sessions:
         session = connection.session
         session.state = State.CLOSED
         self._hub.remove(connection)
-        self._unregistered.discard(connection)
+        self._unregistered.pop(connection, None)
         for conversation_id in session.pushed:
             self._order.leave(conversation_id)
         try:

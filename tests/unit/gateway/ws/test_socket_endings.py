@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -18,6 +20,8 @@ from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.kernel.errors import Unavailable
+from xinyu.presence.store_memory import MemoryPresenceStore
+from xinyu.storage.errors import StorageUnavailable
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
 
@@ -303,3 +307,58 @@ async def outlive_leases(world: SocketWorld, monkeypatch: pytest.MonkeyPatch, ki
         await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
         await world.send(bob, ann, "3")
         await socket.has(*(("1", "2", "3") if kind == "page" else ("2", "3")))
+
+
+@pytest.mark.parametrize("kind", ["page", "device"])
+async def test_sessions_that_register_again_after_the_replay_are_caught_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """G4: presence lost its memory while this node stood still or could not reach it. What was delivered again
+    meanwhile found nobody either, though no lease had ended."""
+    async with socket_world(tmp_path) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await world.token(ann)
+        socket = await (world.page(token) if kind == "page" else world.device(token))
+        await world.housekeeping.notice_lost_presence()
+        clock, store = world.process.container.clock(), world.process.container.presence_store()
+        monotonic = clock.monotonic
+        assert isinstance(store, MemoryPresenceStore)
+        monkeypatch.setattr(clock, "monotonic", lambda: monotonic() + 3)
+        store.__init__()  # type: ignore[misc]
+        for text in ("1", "2"):
+            await world.send(bob, ann, text)
+        await world.quiet()
+        await world.housekeeping.notice_lost_presence()
+        await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
+
+
+async def test_sessions_that_register_again_before_the_replay_are_left_to_it(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis away for long is no reason to catch everybody up: as long as it was away nothing was delivered again."""
+    page = await world.page(await world.token(await world.user("ann")))
+    container = world.process.container
+    clock, store, asked = container.clock(), container.presence_store(), container.message_service()
+    monotonic, reads = clock.monotonic, Counter[str]()
+    sync = asked.sync
+
+    async def counted(*args: Any, **named: Any) -> Any:
+        reads["sync"] += 1
+        return await sync(*args, **named)
+
+    async def away() -> str:
+        raise StorageUnavailable()
+
+    assert isinstance(store, MemoryPresenceStore)
+    monkeypatch.setattr(asked, "sync", counted)
+    await world.housekeeping.notice_lost_presence()
+    with monkeypatch.context() as patch:
+        patch.setattr(clock, "monotonic", lambda: monotonic() + 9)
+        patch.setattr(store, "incarnation", away)
+        await world.housekeeping.notice_lost_presence()
+    store.__init__()  # type: ignore[misc]
+    monkeypatch.setattr(clock, "monotonic", lambda: monotonic() + 10)
+    await world.housekeeping.notice_lost_presence()
+    assert store._by_user, "registered again"
+    assert not reads
+    await page.leave()
