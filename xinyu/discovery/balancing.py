@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
 from xinyu.discovery.types import DEFAULT_WEIGHT, Instance, State
@@ -92,10 +93,10 @@ class HashRing:
     def update(self, instances: Iterable[Instance]) -> None:
         """Choose among these from now on."""
         points = {
-            _hash(f"{instance.node}#{number}"): instance
+            point: instance
             for instance in sorted(instances, key=lambda i: i.node)
             if takes_calls(instance)
-            for number in range(max(1, instance.weight * POINTS // DEFAULT_WEIGHT))
+            for point in _points(instance.node, max(1, instance.weight * POINTS // DEFAULT_WEIGHT))
         }
         self._hashes = sorted(points)
         self._points = [(point, points[point]) for point in self._hashes]
@@ -118,6 +119,12 @@ class _Load:
         self.instance = instance
         self.in_flight = 0
         self.share = share
+
+
+@lru_cache(256)
+def _points(node: str, count: int) -> tuple[int, ...]:
+    """Where a node stands on the ring."""
+    return tuple(_hash(f"{node}#{number}") for number in range(count))
 
 
 def _hash(text: str) -> int:

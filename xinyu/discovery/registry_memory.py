@@ -53,7 +53,7 @@ class MemoryDirectory:
         self._feeds[role].remove(feed)
 
     def _publish(self, roles: set[str]) -> None:
-        for role in roles:
+        for role in sorted(roles):
             for feed in self._feeds.get(role, ()):
                 feed.publish(self._of_role(role))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import ssl
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from xinyu.kernel.errors import DeadlineExceeded, InvalidInput, Overloaded, Unavailable
 from xinyu.rpc.connection import CANCEL, LEAVING, RockConnection
@@ -18,6 +20,38 @@ _LAST_SN = 2**32 - 1
 
 class NotSent(Unavailable):
     """The call never left this process, so it has not run anywhere."""
+
+
+class Connected(Protocol):
+    """What callers have of a connection."""
+
+    @property
+    def in_flight(self) -> int:
+        """Calls without an answer yet."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether new calls may go this way."""
+
+    @property
+    def peer(self) -> Peer | None:
+        """Who is at the other end."""
+
+    async def call(self, command: int, trace_id: str, body: bytes, deadline: float = math.inf) -> Response:
+        """See ClientConnection.call."""
+
+    def close(self) -> None:
+        """Take no calls any more, and end."""
+
+    async def wait_closed(self) -> None:
+        """Return when it has ended."""
+
+    def abort(self, why: str) -> None:
+        """End at once."""
+
+
+Dial = Callable[[str, RpcSettings, Identity | None, ssl.SSLContext | None], Awaitable[Connected]]
+"""Makes connections, as `dial` does over TCP."""
 
 
 class ClientConnection(RockConnection):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from xinyu.kernel.errors import DeadlineExceeded, Overloaded, Unavailable
 from xinyu.rpc.breaker import Breaker, BreakerState, RetryBudget, pause
-from xinyu.rpc.client import ClientConnection, NotSent, dial
+from xinyu.rpc.client import Connected, Dial, NotSent, dial
 from xinyu.rpc.handshake import Identity
 from xinyu.rpc.server import DRAINING
 from xinyu.rpc.settings import RpcSettings
@@ -52,12 +52,12 @@ class _Lane:
     def __init__(self, owner: RpcClient, address: str) -> None:
         self._owner = owner
         self._address = address
-        self._opening: asyncio.Task[ClientConnection] | None = None
+        self._opening: asyncio.Task[Connected] | None = None
         self._failures = 0
         self._not_before = 0.0
-        self.connection: ClientConnection | None = None
+        self.connection: Connected | None = None
 
-    def usable(self) -> ClientConnection | None:
+    def usable(self) -> Connected | None:
         connection = self.connection
         return connection if connection is not None and connection.usable else None
 
@@ -68,7 +68,7 @@ class _Lane:
     def resting(self, now: float) -> bool:
         return now < self._not_before and self.usable() is None
 
-    async def connect(self, deadline: float) -> ClientConnection:
+    async def connect(self, deadline: float) -> Connected:
         """Raises NotSent when it cannot be had, or was just tried in vain; DeadlineExceeded."""
         if self._opening is None:
             if self.resting(time.monotonic()):
@@ -80,10 +80,10 @@ class _Lane:
         except TimeoutError as error:
             raise DeadlineExceeded() from error
 
-    async def _open(self) -> ClientConnection:
+    async def _open(self) -> Connected:
         owner, settings = self._owner, self._owner.settings
         try:
-            self.connection = await dial(self._address, settings, owner.identity, owner.tls)
+            self.connection = await owner.dial(self._address, settings, owner.identity, owner.tls)
         except NotSent:
             self._failures += 1
             owner.counts.connect_failures += 1
@@ -131,7 +131,7 @@ class Pool:
         """Whether there is no connection, nor any being made."""
         return not any(lane.busy for lane in (*self._lanes, *self._bulk))
 
-    def connections(self) -> list[ClientConnection]:
+    def connections(self) -> list[Connected]:
         """Those that are open."""
         return [connection for lane in (*self._lanes, *self._bulk) if (connection := lane.usable())]
 
@@ -139,13 +139,13 @@ class Pool:
         """Whether a call to there would be refused at `now` without being sent."""
         return self.breaker.state(now) is BreakerState.OPEN or all(lane.resting(now) for lane in self._lanes)
 
-    def ready(self, size: int) -> ClientConnection | None:
+    def ready(self, size: int) -> Connected | None:
         """The connection for a call of `size` bytes, if there is one. Raises NotSent while the target has its rest."""
         if not self.breaker.closed and not self.breaker.admits(time.monotonic()):
             raise NotSent(f"{self.address} has not answered lately and gets a rest")
         return self._lane(size).usable()
 
-    async def connect(self, size: int, deadline: float) -> ClientConnection:
+    async def connect(self, size: int, deadline: float) -> Connected:
         """The same, made when there is none. Raises NotSent, DeadlineExceeded."""
         return await self._lane(size).connect(deadline)
 
@@ -166,11 +166,18 @@ def _load(lane: _Lane) -> int:
 class RpcClient:
     """All that one process has to do with calling others; its transports share it."""
 
-    def __init__(self, settings: RpcSettings, identity: Identity | None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        settings: RpcSettings,
+        identity: Identity | None,
+        tls: ssl.SSLContext | None = None,
+        dial: Dial = dial,
+    ) -> None:
         """`identity` None is for the predecessor's servers, which prove nothing."""
         self.settings = settings
         self.identity = identity
         self.tls = tls
+        self.dial = dial
         self.counts = ClientCounts()
         self.budget = RetryBudget(settings.retry_share, settings.retry_burst)
         self._pools: dict[str, Pool] = {}
@@ -252,7 +259,7 @@ class RpcClient:
         return pool
 
 
-def _check_who(target: Target, connection: ClientConnection) -> None:
+def _check_who(target: Target, connection: Connected) -> None:
     peer = connection.peer
     if peer is None or (target.node and peer.node != target.node) or (target.epoch and peer.epoch != target.epoch):
         found = "somebody" if peer is None else f"{peer.node} in epoch {peer.epoch}"

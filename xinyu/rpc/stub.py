@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, TypeVar, cast
 
+from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.port import Port
 from xinyu.rpc.spec import MethodSpec, spec_of
 
@@ -23,13 +25,17 @@ class Transport(abc.ABC):
 
 def make_stub(port: type[PortT], transport: Transport) -> PortT:
     """A `port` whose every call goes through `transport`. Raises PortError for a port that cannot be called so."""
-    calls = {name: transport.bind(method) for name, method in spec_of(port).methods.items()}
+    stub = _stub_type(port)()
+    for name, method in spec_of(port).methods.items():
+        setattr(stub, name, transport.bind(method))
+    return cast(PortT, stub)
 
-    def forward(call: Call) -> Callable[..., Awaitable[Any]]:
-        def method(_self: Port, *args: Any, **kwargs: Any) -> Awaitable[Any]:
-            return call(*args, **kwargs)
 
-        return method
+@cache
+def _stub_type(port: type[Port]) -> type[Port]:
+    """A concrete subclass, whose every method an instance covers with its own."""
+    return type(f"{port.__name__}Stub", (port,), dict.fromkeys(spec_of(port).methods, _unbound))
 
-    stub_type = type(f"{port.__name__}Stub", (port,), {name: forward(call) for name, call in calls.items()})
-    return cast(PortT, stub_type())
+
+async def _unbound(_self: Port, *_args: Any, **_kwargs: Any) -> Any:
+    raise Unavailable("a stub without its transport")

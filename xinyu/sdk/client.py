@@ -23,6 +23,7 @@ from xinyu.sdk.api.uploads import MediaApi
 from xinyu.sdk.catchup import CatchUp, History
 from xinyu.sdk.chat import Chat
 from xinyu.sdk.cursors import CursorStore, MemoryCursors
+from xinyu.sdk.dialing import Dial, dial
 from xinyu.sdk.errors import (
     ClientClosed,
     ContractViolation,
@@ -53,6 +54,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """A client of one's own for REST (proxies, TLS); it is not closed with this one."""
     tuning: Tuning = Tuning()
     clock: Clock = SystemClock()
+    dial: Dial = dial
+    """How sockets are opened; a simulation has its own."""
 
 
 class _Stream(AsyncIterator[T]):
@@ -103,7 +106,7 @@ class Client(Chat, Handler):
         self.messages = MessagesApi(self.rest)
         self.media = MediaApi(self.rest)
         urls = [ws_url] if isinstance(ws_url, str) else list(ws_url or [_ws_url(base_url)])
-        self._socket = Socket(urls, self._query, self, tuning, options.clock, random.Random())
+        self._socket = Socket(urls, self._query, self, tuning, options.clock, random.Random(), options.dial)
         store = cursors if cursors is not None else MemoryCursors()
         self._catchup = CatchUp(self._socket, store, device_id or "", history, tuning, options.clock)
         super().__init__(self._socket, self._catchup, self.media, tuning, options.clock)

@@ -11,13 +11,11 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import ConnectionClosed
 
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.backoff import Backoff, Verdict, verdict_on
-from xinyu.sdk.dialing import dial
+from xinyu.sdk.dialing import ConnectionClosed, Dial, OpenSocket, dial
 from xinyu.sdk.errors import (
     ClientClosed,
     ClientFailed,
@@ -48,6 +46,7 @@ class Socket:
         tuning: Tuning,
         clock: Clock,
         rng: random.Random,
+        dial: Dial = dial,
     ) -> None:
         """`urls` are tried in turn; `query` gives the parameters (token and so on) of the moment."""
         self._urls = itertools.cycle(urls)
@@ -56,9 +55,10 @@ class Socket:
         self._tuning = tuning
         self._clock = clock
         self._rng = rng
+        self._dial = dial
         self._backoff = Backoff(tuning.backoff_base_seconds, tuning.backoff_cap_seconds, rng)
         self._requests = Requests()
-        self._open: ClientConnection | None = None  # takes new requests
+        self._open: OpenSocket | None = None  # takes new requests
         self._changed = asyncio.Event()  # wakes those who wait for `_open` or the end
         self._end: XinyuError | None = None
         self._last_error: XinyuError | None = None
@@ -113,7 +113,7 @@ class Socket:
         socket = self._open
         return socket is not None and await self._put(socket, frame)
 
-    async def _wait_open(self) -> ClientConnection:
+    async def _wait_open(self) -> OpenSocket:
         while self._open is None:
             if self._end is not None:
                 raise self._end
@@ -121,7 +121,7 @@ class Socket:
             await self._changed.wait()
         return self._open
 
-    async def _exchange(self, socket: ClientConnection, event: str, payload: Mapping[str, object]) -> msgspec.Raw:
+    async def _exchange(self, socket: OpenSocket, event: str, payload: Mapping[str, object]) -> msgspec.Raw:
         request_id, answer = self._requests.open()
         try:
             if not await self._put(socket, {"event": event, "id": request_id, "payload": payload}):
@@ -130,7 +130,7 @@ class Socket:
         finally:
             self._requests.close(request_id)
 
-    async def _put(self, socket: ClientConnection, frame: Mapping[str, object]) -> bool:
+    async def _put(self, socket: OpenSocket, frame: Mapping[str, object]) -> bool:
         try:
             await socket.send(msgspec.json.encode(frame).decode())
         except ConnectionClosed:
@@ -152,7 +152,7 @@ class Socket:
         self._refused, self._asked_ms = False, None
         url = f"{next(self._urls)}?{urlencode(dict(self._query()))}"
         try:
-            socket = await dial(url, self._tuning.request_seconds)
+            socket = await self._dial(url, self._tuning.request_seconds)
         except LoginEnded as error:
             self._finish(error)
             return
@@ -164,7 +164,7 @@ class Socket:
         finally:
             await socket.close()
 
-    async def _serve(self, socket: ClientConnection) -> None:
+    async def _serve(self, socket: OpenSocket) -> None:
         helpers = [asyncio.create_task(self._beat(socket))]
         self._heard = self._clock.monotonic()
         greeted = False
@@ -188,7 +188,7 @@ class Socket:
             await asyncio.gather(*helpers, return_exceptions=True)
         self._judge(socket, greeted)
 
-    def _greet(self, socket: ClientConnection, frame: Frame, helpers: list[asyncio.Task[None]]) -> bool:
+    def _greet(self, socket: OpenSocket, frame: Frame, helpers: list[asyncio.Task[None]]) -> bool:
         try:
             hello = msgspec.json.decode(frame.payload, type=Hello)
         except msgspec.DecodeError as error:
@@ -199,7 +199,7 @@ class Socket:
         helpers.append(asyncio.create_task(self._set_up(socket, hello)))
         return True
 
-    async def _set_up(self, socket: ClientConnection, hello: Hello) -> None:
+    async def _set_up(self, socket: OpenSocket, hello: Hello) -> None:
         try:
             await self._handler.opened(hello)
         except XinyuError as error:
@@ -214,7 +214,7 @@ class Socket:
         else:
             self._backoff.reset()
 
-    async def _beat(self, socket: ClientConnection) -> None:
+    async def _beat(self, socket: OpenSocket) -> None:
         while True:
             await self._clock.sleep(self._tuning.heartbeat_seconds)
             if self._clock.monotonic() - self._heard > self._tuning.silence_seconds:
@@ -223,7 +223,7 @@ class Socket:
                 return
             await self._put(socket, {"event": "ping"})
 
-    async def _leave(self, socket: ClientConnection, delay_ms: int) -> None:
+    async def _leave(self, socket: OpenSocket, delay_ms: int) -> None:
         """`server.drain`: at a random moment of the delay take no more requests, let those under way finish, go."""
         pause = self._rng.uniform(0, delay_ms / 1000)
         await self._clock.sleep(pause)
@@ -236,7 +236,7 @@ class Socket:
             pass
         await socket.close()
 
-    def _judge(self, socket: ClientConnection, greeted: bool) -> None:
+    def _judge(self, socket: OpenSocket, greeted: bool) -> None:
         code, reason = socket.close_code, socket.close_reason or ""
         verdict = Verdict.LOG_IN_AGAIN if self._refused else verdict_on(code)
         if verdict is Verdict.LOG_IN_AGAIN:
@@ -270,7 +270,7 @@ class Socket:
             self._violation(f"not a frame: {error}")
             return None
 
-    def _take(self, socket: ClientConnection, frame: Frame, helpers: list[asyncio.Task[None]]) -> None:
+    def _take(self, socket: OpenSocket, frame: Frame, helpers: list[asyncio.Task[None]]) -> None:
         try:
             if frame.event in ("reply", "error") and frame.id is not None:
                 self._requests.answer(frame)
@@ -286,7 +286,7 @@ class Socket:
         except (msgspec.DecodeError, ContractViolation) as error:
             self._violation(f"{frame.event}: {error}")
 
-    async def _pong(self, socket: ClientConnection) -> None:
+    async def _pong(self, socket: OpenSocket) -> None:
         await self._put(socket, {"event": "pong", "payload": None})
 
     def _violation(self, what: str) -> None:

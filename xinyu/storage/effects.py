@@ -83,6 +83,7 @@ class EffectLog:
         self._table = table
         self._clock = clock
         self._columns = [table.c[name] for name in PendingEffect._fields]
+        self._due = _select_due(table)
 
     def record(self, connection: Connection, effect_id: str, conversation: str, body: str) -> None:
         """Write a pending effect. Call it inside the unit of work that makes the change: both or neither.
@@ -120,25 +121,9 @@ class EffectLog:
     async def list_due(self, limit: int) -> list[PendingEffect]:
         """Pending effects whose time has come, oldest first, at most `limit`: of each conversation the oldest one only,
         and besides those that have failed ALARM_ATTEMPTS times. Raises StorageUnavailable."""
-        table, older, now = self._table, self._table.alias("older"), self._clock.now_ms()
-        held_back = sa.exists().where(
-            older.c.conversation == table.c.conversation,
-            older.c.done_ms == 0,
-            older.c.id < table.c.id,
-            older.c.attempts < ALARM_ATTEMPTS,
-        )
-        query = (
-            sa.select(*self._columns)
-            .where(
-                table.c.done_ms == 0,
-                table.c.next_ms <= now,
-                table.c.created_ms <= now - GRACE_MS,
-                sa.or_(table.c.attempts >= ALARM_ATTEMPTS, ~held_back),
-            )
-            .order_by(table.c.id)
-            .limit(limit)
-        )
-        return await self._database.read(lambda connection: _pending(connection.execute(query)))
+        now = self._clock.now_ms()
+        values = {"now": now, "before": now - GRACE_MS, "most": limit}
+        return await self._database.read(lambda connection: _pending(connection.execute(self._due, values)))
 
     async def mark_done(self, ids: Sequence[int]) -> None:
         """These effects have taken. Idempotent. Raises StorageUnavailable."""
@@ -285,6 +270,28 @@ def _is_out_of_reach(error: Exception) -> bool:
         Category.UNAVAILABLE,
         Category.DEADLINE,
         Category.EXHAUSTED,
+    )
+
+
+def _select_due(table: sa.Table) -> sa.Select[Any]:
+    """For `list_due`, made once: it is asked every second."""
+    older = table.alias("older")
+    held_back = sa.exists().where(
+        older.c.conversation == table.c.conversation,
+        older.c.done_ms == 0,
+        older.c.id < table.c.id,
+        older.c.attempts < ALARM_ATTEMPTS,
+    )
+    return (
+        sa.select(*(table.c[name] for name in PendingEffect._fields))
+        .where(
+            table.c.done_ms == 0,
+            table.c.next_ms <= sa.bindparam("now"),
+            table.c.created_ms <= sa.bindparam("before"),
+            sa.or_(table.c.attempts >= ALARM_ATTEMPTS, ~held_back),
+        )
+        .order_by(table.c.id)
+        .limit(sa.bindparam("most"))
     )
 
 

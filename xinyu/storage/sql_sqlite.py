@@ -256,12 +256,29 @@ class InlineSqliteDatabase(Database):
         super().__init__()
         self.path = path
         self._engine = _sqlite_engine(path, readonly=False, inline=True)
+        self._connection: Connection | None = None
 
     async def start(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
 
     async def stop(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         self._engine.dispose()
+
+    def image(self) -> bytes:
+        """All that is stored, to `restore` it later. The database must not be in use."""
+        return self._driver().serialize()
+
+    def restore(self, image: bytes) -> None:
+        """Have stored what an `image` has, and nothing else; for a database in memory (":memory:")."""
+        self._driver().deserialize(image)
+
+    def _driver(self) -> sqlite3.Connection:
+        driver = self._connected().connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        return driver
 
     async def run_read(self, work: Work[T], brief: bool) -> T:
         return self._run(work)
@@ -271,7 +288,11 @@ class InlineSqliteDatabase(Database):
 
     def _run(self, work: Work[T]) -> T:
         try:
-            with self._engine.connect() as connection:
-                return in_transaction(connection, work)
+            return in_transaction(self._connected(), work)
         except exc.SQLAlchemyError as error:
             raise translated(error) from error
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        return self._connection

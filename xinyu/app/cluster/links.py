@@ -18,6 +18,7 @@ from xinyu.discovery.types import Instance, State
 from xinyu.discovery.watching import Watch
 from xinyu.kernel.errors import XinyuError
 from xinyu.presence.types import NodeRef
+from xinyu.rpc.client import Dial, dial
 from xinyu.rpc.handshake import Identity
 from xinyu.rpc.pool import RpcClient, Target
 from xinyu.rpc.settings import RpcSettings
@@ -31,11 +32,14 @@ REMEMBERED_NODES = 256
 class Links:
     """Starts and stops with the process. Instances that vanish from the registry while it is away stay known."""
 
-    def __init__(self, settings: Settings, epoch: int, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: Settings, epoch: int, metrics: Metrics, registry: Registry | None = None, dial: Dial = dial
+    ) -> None:
+        """`registry` and `dial` are what the settings name and TCP, but for simulations."""
         self.settings = settings
         self.identity = identity_of(settings, epoch)
-        self.registry = make_registry(settings)
-        self.client = RpcClient(settings.rpc, self.identity, tls_to_others(settings.rpc))
+        self.registry = registry or make_registry(settings)
+        self.client = RpcClient(settings.rpc, self.identity, tls_to_others(settings.rpc), dial)
         self._observe = metrics.remote_calls.observe
         self._pickers: dict[str, RolePicker] = {}
         self._watches: dict[str, Watch] = {}
