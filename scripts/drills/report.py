@@ -9,7 +9,9 @@ from html import escape
 from drills.run import Outcome
 from xinyu.drill.history import Acked, Fault, History, Link, Seen
 
-WIDTH, HEAD, ROW = 1000, 115, 14
+WIDTH, HEAD = 1000, 115
+NAMED_ROWS, ROW, LOW_ROW = 40, 14, 5
+"""Pixels of a device's row, and of one without a name where there are many."""
 SLICE_SECONDS = 0.25
 TICK_SECONDS = 10
 STYLE = (
@@ -84,7 +86,8 @@ def _picture(history: History) -> str:
     links: dict[str, list[Link]] = {shown.device: [] for shown in history.of(Seen)}
     for link in history.of(Link):
         links.setdefault(link.device, []).append(link)
-    height = HEAD + 5 + ROW * len(links)
+    step = ROW if len(links) <= NAMED_ROWS else LOW_ROW
+    height = HEAD + 5 + step * len(links)
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH + 160}" height="{height}">']
     for fault in faults:
         left, width = (fault.began - start) * scale, max(2.0, (fault.ended - fault.began) * scale)
@@ -93,9 +96,10 @@ def _picture(history: History) -> str:
     for tick in range(0, int(seconds) + 1, TICK_SECONDS):
         parts.append(f'<path d="M{tick * scale:.1f} 100v6" stroke="#000"/>')
     for row, device in enumerate(sorted(links)):
-        y = HEAD + ROW * row
+        y = HEAD + step * row
         parts.append(f'<line x1="0" x2="{WIDTH}" y1="{y}" y2="{y}" stroke="#393" stroke-width="3"/>')
-        parts.append(f'<text x="{WIDTH + 8}" y="{y + 4}" font-size="11">{escape(device)}</text>')
+        if step == ROW:
+            parts.append(f'<text x="{WIDTH + 8}" y="{y + 4}" font-size="11">{escape(device)}</text>')
         parts += _gaps(links[device], start, scale, y)
     return "".join([*parts, "</svg>"])
 

@@ -29,8 +29,10 @@ class Requests:
         return request_id, answer
 
     def close(self, request_id: str) -> None:
-        """The caller waits no longer; a late reply is dropped."""
-        del self._pending[request_id]
+        """The caller waits no longer; a late reply is dropped, and a failure that he did not wait for is no news."""
+        answer = self._pending.pop(request_id)
+        if answer.done() and not answer.cancelled():
+            answer.exception()
         if not self._pending:
             self._quiet.set()
 

@@ -65,6 +65,14 @@ def test_the_page_about_several_has_a_table_and_a_section_with_a_picture_of_each
     assert "<table>" not in alone and alone.count("<svg") == 1
 
 
+def test_the_picture_of_many_devices_names_none_of_them() -> None:
+    links = [Link(f"phone {number}", False, 1.0) for number in range(200)]
+    crowd = History([*GOOD.history.records, *links])
+    page = as_page("many", [Outcome("kill-message", crowd, check(crowd))])
+    assert "phone 7" not in page and page.count("<line") == 201
+    assert ">phone</text>" in as_page("one", [GOOD])
+
+
 def test_what_was_acked_during_a_fault_is_waited_for() -> None:
     assert caught_up(GOOD.history, FAULT) == 1.0  # acked at 2.5, shown at 4
     assert caught_up(GOOD.history, Fault("x", 8.0, 9.0, "")) == 0.0

@@ -1,8 +1,9 @@
-"""Back-off, close codes, cursor stores, events."""
+"""Back-off, close codes, cursor stores, events, requests under way."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import random
 import stat
@@ -27,6 +28,7 @@ from xinyu.sdk.events import (
     Typing,
     event_of,
 )
+from xinyu.sdk.requests import Requests
 
 
 @pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1011, 3000, 3499, 4000, 4400, 4402, 4499])
@@ -104,3 +106,16 @@ async def test_the_event_queue_drops_the_oldest_and_says_so() -> None:
     assert await queue.get() == ConversationsStale()
     with pytest.raises(ForeignCursors):
         await queue.get()
+
+
+async def test_a_request_whose_socket_broke_before_it_was_sent_leaves_no_complaint() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    requests = Requests()
+    request_id, _ = requests.open()
+    requests.fail()
+    requests.close(request_id)
+    del _
+    gc.collect()
+    assert complaints == []
+    await requests.quiet()
