@@ -18,6 +18,7 @@ from drills.people import GROUP_SIZE
 from drills.report import as_page
 from drills.run import NOTHING_SHOWN, Outcome, exit_code, run_drill
 from drills.stage import Stage
+from drills.town import Town
 from local_cluster.stage import leave_out_single_process_variables
 from local_cluster.workplace import CHECKOUT, ClusterError
 from local_engines.process import EngineError
@@ -97,7 +98,7 @@ def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
     folder: Path = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     stage = Stage(options.stage, folder, _say)
-    outcomes: list[Outcome] = []
+    town, outcomes = Town(stage), list[Outcome]()
     try:
         stage.start(str(seed))
         for name in names:
@@ -106,7 +107,7 @@ def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
                 stage.stop()
                 stage.start(str(seed))
             _say(f"{name}: stage {options.stage}, {options.clients} clients, {options.seconds:g} s, seed {seed}")
-            outcomes.append(asyncio.run(run_drill(stage, name, options.clients, options.seconds, seed)))
+            outcomes.append(asyncio.run(run_drill(stage, town, name, options.clients, options.seconds, seed)))
             _keep(outcomes[-1], options.stage, folder)
     finally:
         stage.stop()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-import secrets
 from dataclasses import dataclass, field
 
 from drills.devices import TUNING, Conversation, Page, Phone, PhoneClient
 from drills.stage import Stage
+from drills.town import Account, Town, logged_in
 from xinyu.drill.history import History, Watch
 from xinyu.sdk import Options
 
@@ -18,7 +18,6 @@ SLOW_GROUPS = 5
 AT_ONCE = 4
 FLOOD_FRAMES = 400
 FLOOD_PAUSE = 0.02
-PASSWORD = "correct horse 7"
 
 
 @dataclass
@@ -51,8 +50,9 @@ class Group:
 class People:
     """Everybody in a drill. Close it."""
 
-    def __init__(self, stage: Stage, history: History, seed: str) -> None:
+    def __init__(self, stage: Stage, town: Town, history: History, seed: str) -> None:
         self._stage = stage
+        self._town = town
         self.history = history
         self._seed = seed
         self._clients: list[PhoneClient] = []
@@ -65,7 +65,7 @@ class People:
         return [device for group in self.groups for device in group.devices]
 
     async def gather(self, clients: int) -> None:
-        """Make accounts, groups and devices, two for each account. Raises ClusterError, XinyuError, WebError."""
+        """Have devices, two for each account, and connect them. Raises ClusterError, XinyuError, WebError."""
         sizes, left = list[int](), max(4, clients) // 2
         while left:
             sizes.append(left if left <= GROUP_SIZE + 1 else GROUP_SIZE)  # nobody alone
@@ -88,46 +88,39 @@ class People:
         await asyncio.gather(*(each.close() for each in [*self.devices, *self._clients]), return_exceptions=True)
 
     async def _group(self, number: int, size: int) -> Group:
-        slow = number < SLOW_GROUPS
-        accounts = [await self._account(slow and place == 0) for place in range(size)]
-        owner, _, uid = accounts[0]
-        for client, _, other in accounts[1:]:
-            await owner.contacts.apply(other, "a drill")
-            [application] = [each for each in await client.contacts.applications() if each.user_id == uid]
-            await client.contacts.accept(application.id)
-        group_id = await owner.groups.create("a drill", [other for _, _, other in accounts[1:]])
-        group = Group(Conversation(group_id), [])
-        group.where.head = max(message.seq for message in await owner.messages.records(group.where.talk))
-        for place, (client, mobile, other) in enumerate(accounts):
-            await client.talks.clear_unread(group.where.talk)
-            phone = Phone(f"phone of {other}", group.where, client, self.history)
-            page = await self._page(f"page of {other}", group.where, mobile, slow and place == 1)
+        household = await self._town.household(number, size)
+        group = Group(Conversation(household.group_id), [])
+        for place, account in enumerate(household.accounts):
+            slow = number < SLOW_GROUPS
+            phone = await self._phone(group.where, account, slow and place == 0)
+            page = await self._page(group.where, account, slow and place == 1)
             rng = random.Random(f"{self._seed} {number} {place}")
-            group.members.append(Member(other, phone, page, rng, reads=place % 2 == 0))
-            await phone.connect()
-            await page.connect()
-            for device in (phone, page):
-                self.history.add(Watch(device.name, other, group.where.name, group.where.head))
-        if slow:
-            self._slow += [group.members[0].phone, group.members[1].page]
+            group.members.append(Member(account.uid, phone, page, rng, reads=place % 2 == 0))
+        owner = group.members[0].phone.client
+        group.where.head = max(message.seq for message in await owner.messages.records(group.where.talk))
+        for member in group.members:
+            await member.phone.client.talks.clear_unread(group.where.talk)
+            for device in (member.phone, member.page):
+                await device.connect()
+                self.history.add(Watch(device.name, member.uid, group.where.name, group.where.head))
         return group
 
-    async def _account(self, slow: bool) -> tuple[PhoneClient, str, int]:
-        mobile = f"138{secrets.randbelow(10**8):08d}"  # not of the seed: accounts stay
-        await asyncio.to_thread(self._stage.admin, "user-create", nickname="driller", mobile=mobile, password=PASSWORD)
-        client = await self._logged_in(mobile, "app", slow)
-        return client, mobile, (await client.user.detail()).id
+    async def _phone(self, where: Conversation, account: Account, slow: bool) -> Phone:
+        client = await self._logged_in(account, "app", slow)
+        phone = Phone(f"phone of {account.uid}", where, client, self.history)
+        self._slow += [phone] * slow
+        return phone
 
-    async def _page(self, name: str, where: Conversation, mobile: str, slow: bool) -> Page:
-        login = await self._logged_in(mobile, "web", slow)
-        return Page(name, where, self.history, self._stage.http, self._stage.door(slow), login.token or "")
+    async def _page(self, where: Conversation, account: Account, slow: bool) -> Page:
+        token = (await self._logged_in(account, "web", slow)).token or ""
+        page = Page(f"page of {account.uid}", where, self.history, self._stage.http, self._stage.door(slow), token)
+        self._slow += [page] * slow
+        return page
 
-    async def _logged_in(self, mobile: str, platform: str, slow: bool) -> PhoneClient:
+    async def _logged_in(self, account: Account, platform: str, slow: bool) -> PhoneClient:
         options = Options(platform=platform, tuning=TUNING)
-        client = PhoneClient(self._stage.http, ws_url=self._stage.door(slow), options=options)
-        self._clients.append(client)
-        await client.login(mobile, PASSWORD)
-        return client
+        self._clients.append(await logged_in(self._stage, account.mobile, options, slow))
+        return self._clients[-1]
 
 
 async def _flooded(device: Phone | Page) -> None:

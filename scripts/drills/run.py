@@ -13,6 +13,7 @@ from drills.net import LINGER_SECONDS
 from drills.people import People
 from drills.settling import settle
 from drills.stage import Stage
+from drills.town import Town
 from local_cluster.workplace import ClusterError
 from local_engines.process import EngineError
 from xinyu.drill.checker import Verdict, check
@@ -56,10 +57,10 @@ def exit_code(outcomes: Sequence[Outcome]) -> int:
     return GOOD if all(outcome.good for outcome in outcomes) else NOTHING_SHOWN
 
 
-async def run_drill(stage: Stage, name: str, clients: int, seconds: float, seed: int) -> Outcome:
+async def run_drill(stage: Stage, town: Town, name: str, clients: int, seconds: float, seed: int) -> Outcome:
     """Run one drill on a started stage."""
     history, trouble = History(), ""
-    people = People(stage, history, f"{name} {seed}")
+    people = People(stage, town, history, f"{name} {seed}")
     try:
         await people.gather(clients)
         await _hold(stage, people, name, seconds)

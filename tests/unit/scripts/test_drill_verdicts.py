@@ -108,7 +108,7 @@ def holding(monkeypatch: pytest.MonkeyPatch, *outcomes: Outcome) -> list[str]:
     """Let the drills have these outcomes; the names of those that are held."""
     held, left = list[str](), list(outcomes)
 
-    async def run_drill(stage: FakeStage, name: str, *_: object) -> Outcome:
+    async def run_drill(stage: FakeStage, town: object, name: str, *_: object) -> Outcome:
         held.append(name)
         found = left.pop(0)
         stage.is_whole = not found.trouble
