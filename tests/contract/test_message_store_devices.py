@@ -93,7 +93,7 @@ async def test_cursors_never_go_back_nor_beyond_nor_where_one_is_no_member(store
 
 
 async def test_many_cursors_at_once(stores: MessageStores) -> None:
-    crowds = [await stores.gather(ANN, BOB, group_id=GroupId(60 + n)) for n in range(5)]
+    crowds = [await stores.gather(ANN, BOB, group_id=GroupId(60 + n)) for n in range(15)]
     cursors = [DeviceCursor(user, device, c, 1) for user in (BOB, ANN) for device in (PHONE, LAPTOP) for c in crowds]
     await stores.devices.move_cursors(cursors[::-1] + cursors)
     for user in (ANN, BOB):

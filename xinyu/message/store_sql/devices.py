@@ -47,6 +47,13 @@ _STANDING = (
     .where(_M.user_id == sa.bindparam("user"))
 )
 """These two run at every connect, so they are built once."""
+_HEADS = (
+    sa.select(_M.user_id, _C.id, _HEAD)
+    .select_from(JOINED)
+    .where(_M.user_id.in_(sa.bindparam("users", expanding=True)), _C.id.in_(sa.bindparam("ids", expanding=True)))
+)
+_AT_ONCE = 50
+"""Cursors that are moved by one statement."""
 
 
 class DeviceStoreSql(DeviceStore):
@@ -81,20 +88,18 @@ class DeviceStoreSql(DeviceStore):
         return await self._db.read(work)
 
     async def move_cursors(self, cursors: Sequence[DeviceCursor]) -> None:
-        wanted: dict[UserId, list[DeviceCursor]] = {}
-        for cursor in sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id)):
-            wanted.setdefault(cursor.user_id, []).append(cursor)
+        wanted = sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id))
 
         def work(connection: Connection) -> None:
-            rows: list[dict[str, object]] = []
-            for user_id, mine in wanted.items():
-                heads = _heads(connection, user_id, {cursor.conversation_id for cursor in mine})
-                rows += [
-                    _cursor_row(user_id, c.device_id, c.conversation_id, min(c.seq, heads[c.conversation_id]))
-                    for c in mine
-                    if c.conversation_id in heads
+            for begin in range(0, len(wanted), _AT_ONCE):
+                part = wanted[begin : begin + _AT_ONCE]
+                heads = _heads_of(connection, part)
+                rows = [
+                    _cursor_row(c.user_id, c.device_id, c.conversation_id, min(c.seq, head))
+                    for c in part
+                    if (head := heads.get((c.user_id, c.conversation_id))) is not None
                 ]
-            upsert(connection, CURSOR, rows, greatest=("seq",))
+                upsert(connection, CURSOR, rows, greatest=("seq",))
 
         await self._db.write(work)
 
@@ -160,6 +165,13 @@ def _heads(connection: Connection, user_id: UserId, ids: Collection[int] | None)
     if ids is not None:
         statement = statement.where(_C.id.in_(ids))
     return {row.id: row.head for row in connection.execute(statement.order_by(_C.id)) if row.head is not None}
+
+
+def _heads_of(connection: Connection, cursors: Sequence[DeviceCursor]) -> dict[tuple[int, int], int]:
+    """The newest seq that a user may read, per user and conversation. It reads all pairs of those users and those
+    conversations, so they must be few."""
+    named = {"users": sorted({c.user_id for c in cursors}), "ids": sorted({c.conversation_id for c in cursors})}
+    return {(user, id_): head for user, id_, head in connection.execute(_HEADS, named) if head is not None}
 
 
 def _cursor_row(user_id: UserId, device_id: DeviceId, conversation_id: int, seq: int) -> dict[str, object]:
