@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testkit.engines import adapters
-from testkit.presence import ANN, BOB, CID, LEASE, Model, Presence, at, entry, presence_over
+from testkit.presence import ANN, BOB, CAST, CID, LEASE, Model, Presence, at, entry, presence_over
 from testkit.waiting import eventually
 from xinyu.kernel.ids import NodeId, SessionId
 from xinyu.presence.service import PresenceService
-from xinyu.presence.types import NodeRef
+from xinyu.presence.types import NodeRef, PresenceEntry
 
 NewPresence = Callable[[], AbstractAsyncContextManager[Presence]]
 
@@ -118,6 +118,61 @@ async def test_a_session_that_moved_is_where_it_is_now(presence: Presence) -> No
     assert await presence.sessions() == {("right", 1, "a1")}
 
 
+async def names(replaced: Awaitable[list[PresenceEntry]]) -> set[str]:
+    return {lost.session_id for lost in await replaced}
+
+
+async def test_the_newest_session_has_the_platform_and_the_one_before_is_told_on(presence: Presence) -> None:
+    first, second = await presence.port.take_turn(ANN), await presence.port.take_turn(ANN)
+    assert presence.clock.now_ms() <= first < second
+    old, new = entry(ANN, "a1", at("left"), "app", first), entry(ANN, "a2", at("right"), "app", second)
+    others = [
+        entry(ANN, "web", at("left"), "web", first),
+        entry(ANN, "free", at("left"), "app"),
+        entry(BOB, "b1", at("left"), "app", first),
+    ]
+    for one in (*others, old):
+        assert await presence.port.register(one) == []
+    assert await presence.port.register(new) == [old]
+    stay = {("right", 1, "a2"), ("left", 1, "web"), ("left", 1, "free"), ("left", 1, "b1")}
+    assert await presence.sessions() == stay
+    assert await presence.port.register(new) == [], "a repetition finds all done"
+    await presence.port.unregister(old)
+    await presence.port.forget(at("left"), [SessionId("a1")])
+    assert await presence.sessions() == stay
+
+
+async def test_a_session_that_lost_its_platform_does_not_come_back(presence: Presence) -> None:
+    """Its registration is repeated, or its node, which was not told, renews it: even when the newer has left since."""
+    first, second = await presence.port.take_turn(ANN), await presence.port.take_turn(ANN)
+    old, new = entry(ANN, "a1", at("left"), "app", first), entry(ANN, "a2", at("right"), "app", second)
+    await presence.port.register(new)
+    assert await presence.port.register(old) == [old], "it comes too late"
+    assert await names(presence.port.renew(at("left"), [entry(ANN, "w", at("left")), old])) == {"a1"}
+    assert await presence.sessions() == {("right", 1, "a2"), ("left", 1, "w")}
+    await presence.port.unregister(new)
+    await presence.port.drop_node(NodeId("right"), 1)
+    assert await names(presence.port.renew(at("left"), [old])) == {"a1"}
+    third = entry(ANN, "a3", at("left"), "app", await presence.port.take_turn(ANN))
+    assert await presence.port.register(third) == []
+    assert await presence.sessions() == {("left", 1, "a3"), ("left", 1, "w")}
+
+
+async def test_turns_rise_above_those_of_clocks_that_are_ahead(presence: Presence) -> None:
+    ahead = presence.clock.now_ms() + 60_000
+    await presence.port.register(entry(ANN, "a1", at("left"), "app", ahead))
+    assert await presence.port.take_turn(ANN) == ahead + 1
+    assert await presence.port.take_turn(ANN) == ahead + 2
+    assert await presence.port.take_turn(BOB) == presence.clock.now_ms()
+
+
+async def test_sessions_that_lost_their_platform_are_counted(presence: Presence) -> None:
+    service = PresenceService(presence.store, presence.clock, LEASE)
+    for session in ("a1", "a2", "a3"):
+        await service.register(entry(ANN, session, at("left"), "app", await service.take_turn(ANN)))
+    assert ("xinyu_presence_replaced_total", 2) in [(name, value) for name, _, value in service.readings()]
+
+
 async def test_a_node_that_left_is_dropped_with_all_its_sessions(presence: Presence) -> None:
     for number in range(5):
         await presence.port.register(entry(ANN, f"a{number}", at("left", 3)))
@@ -126,9 +181,8 @@ async def test_a_node_that_left_is_dropped_with_all_its_sessions(presence: Prese
     assert await presence.sessions() == {("right", 1, "b1")}
 
 
-USERS = {"s1": ANN, "s2": ANN, "s3": BOB, "s4": BOB, "s5": CID}
 WHERE = st.builds(at, st.sampled_from(["left", "right"]), st.integers(1, 3))
-SESSION = st.sampled_from(list(USERS))
+SESSION = st.sampled_from(list(CAST))
 Step = tuple[str, NodeRef, object]
 ONE = [st.tuples(st.just(what), WHERE, SESSION) for what in ("register", "unregister", "forget")]
 DROP = st.tuples(st.just("drop"), WHERE, st.just(""))
@@ -173,18 +227,23 @@ async def test_changes_at_once_end_as_in_some_order_of_them(
         assert await presence.sessions() in ends
 
 
+def of_cast(session: str, where: NodeRef) -> PresenceEntry:
+    user_id, turn = CAST[session]
+    return entry(user_id, session, where, turn=turn)
+
+
 async def change(presence: Presence, step: Step) -> None:
     """Have it done."""
     what, where, subject = step
     match what, subject:
         case "register", str(session):
-            await presence.port.register(entry(USERS[session], session, where))
+            await presence.port.register(of_cast(session, where))
         case "unregister", str(session):
-            await presence.port.unregister(entry(USERS[session], session, where))
+            await presence.port.unregister(of_cast(session, where))
         case "forget", str(session):
             await presence.port.forget(where, [SessionId(session)])
         case "renew", list(sessions):
-            await presence.port.renew(where, [entry(USERS[session], session, where) for session in sessions])
+            await presence.port.renew(where, [of_cast(session, where) for session in sessions])
         case "drop", _:
             await presence.port.drop_node(where.node, where.epoch)
         case "wait", int(seconds):

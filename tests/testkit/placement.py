@@ -37,8 +37,11 @@ DRAIN_SECONDS = 1.0
 MAX_JSON, MAX_FRAME = 20_000, 30_000
 SHARD = 4096
 
+ONE_DEVICE_PLATFORM = "tv"
+"""Of no client but those of the stories about it."""
 QUICK: dict[str, Any] = {
     "log": {"style": "json"},
+    "presence": {"platforms": {ONE_DEVICE_PLATFORM: "one"}},
     "user": {
         "argon2_time_cost": 1,
         "argon2_memory_kib": 8,

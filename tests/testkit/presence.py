@@ -21,14 +21,18 @@ from xinyu.storage.redis import RedisDatabase
 
 LEASE = 30.0
 ANN, BOB, CID = UserId(1), UserId(2), UserId(3)
+CAST = {
+    "s1": (ANN, 2), "s2": (ANN, 1), "s3": (ANN, 2), "s4": (ANN, 0), "s5": (BOB, 0), "s6": (BOB, 0), "s7": (CID, 1),
+}  # fmt: skip
+"""Sessions: whose, and their turns, 0 being outside of the rule of one device."""
 
 
 def at(node: str, epoch: int = 1) -> NodeRef:
     return NodeRef(NodeId(node), epoch, f"{node}:1")
 
 
-def entry(user_id: UserId, session: str, where: NodeRef, platform: str = "web") -> PresenceEntry:
-    return PresenceEntry(user_id, SessionId(session), DeviceId(f"d-{session}"), platform, where)
+def entry(user_id: UserId, session: str, where: NodeRef, platform: str = "web", turn: int = 0) -> PresenceEntry:
+    return PresenceEntry(user_id, SessionId(session), DeviceId(f"d-{session}"), platform, where, turn)
 
 
 class Presence:
@@ -64,16 +68,19 @@ async def presence_over(redis_url: str | None) -> AsyncIterator[Presence]:
 
 
 class Model:
-    """What presence must be: per session the life it is in and when its lease ends."""
+    """What presence must be: per session the life it is in and when its lease ends; of a user's sessions with turns the
+    highest there ever was."""
 
     def __init__(self) -> None:
         self.held: dict[str, tuple[NodeRef, float]] = {}
+        self.highest: dict[UserId, tuple[int, str]] = {}
         self.newest: dict[str, int] = {}
         self.now = 0.0
 
     def copy(self) -> Model:
         twin = Model()
         twin.held, twin.newest, twin.now = dict(self.held), dict(self.newest), self.now
+        twin.highest = dict(self.highest)
         return twin
 
     def put(self, where: NodeRef, session: str) -> None:
@@ -81,6 +88,13 @@ class Model:
             return
         self.newest[where.node] = where.epoch
         self.held = {s: (w, t) for s, (w, t) in self.held.items() if w.node != where.node or w.epoch == where.epoch}
+        user_id, turn = CAST[session]
+        if turn:
+            highest = self.highest[user_id] = max((turn, session), self.highest.get(user_id, (0, "")))
+            lost = {s for s, (user, turn) in CAST.items() if user == user_id and turn > 0 and (turn, s) < highest}
+            self.held = {s: held for s, held in self.held.items() if s not in lost}
+            if session in lost:
+                return
         self.held[session] = (where, self.now + LEASE)
 
     def remove(self, where: NodeRef, session: str) -> None:

@@ -21,18 +21,20 @@ from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.order import PushOrder
+from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.send_queue import FrameWriter, SendQueue
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.ids import ConversationId, DeviceId, LoginId, MsgId, NodeId, SessionId, UserId
 from xinyu.message.port import DevicePort, MessagePort
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, Kind, Page, Ref, SyncItem, SyncPage
 from xinyu.presence.port import PresencePort
-from xinyu.presence.types import NodeRef, SessionTarget
+from xinyu.presence.types import NodeRef, PresenceEntry, SessionTarget
 from xinyu.user.port import ProfilePort
 
 READER, SENDER = UserId(1), UserId(2)
 CONVERSATIONS = [ConversationId(10), ConversationId(20), ConversationId(30)]
 HOLD, RETRANSMIT, WINDOW = 0.2, 3.0, 6
+HERE = NodeRef(NodeId("n"), 1)
 
 
 @dataclass
@@ -102,7 +104,8 @@ class SocketModel:
         self.hub, self.order = Hub(100, 100), PushOrder(HOLD)
         names = Names(port_of(ProfilePort), 1.0)
         self.deliverer = SocketDeliverer(self.hub, self.order, ports, names, LocalTimes("UTC"), self.clock, WINDOW)
-        self.sessions = Sessions(self.hub, self.order, self.deliverer, ports, self.clock, 1000, 30.0)
+        places = Places(self.hub, ports, self.clock, HERE, {}, 30.0)
+        self.sessions = Sessions(self.hub, self.order, self.deliverer, ports, self.clock, 1000, places)
 
     async def _history(self, _reader: UserId, ref: Ref, after: int = 0, limit: int = 30, **_: object) -> Page:
         await asyncio.sleep(0)
@@ -137,9 +140,10 @@ class SocketModel:
     async def _set_caught_up(self, *_: object) -> None:
         await asyncio.sleep(0)
 
-    async def _register(self, entry: Any) -> None:
+    async def _register(self, entry: Any) -> list[PresenceEntry]:
         self.online[entry.session_id] = SessionTarget(READER, entry.session_id)
         await asyncio.sleep(0)
+        return []
 
     async def _unregister(self, entry: Any) -> None:
         self.online.pop(entry.session_id, None)
@@ -166,7 +170,7 @@ class SocketModel:
         self.numbers += 1
         caller = Caller(READER, LoginId("0" * 32), "web", 1, 2**40)
         session = Session(
-            SessionId(str(self.numbers)), caller, device.device_id, device.sync, NodeRef(NodeId("n"), 1),
+            SessionId(str(self.numbers)), caller, device.device_id, device.sync, HERE,
             self.clock.monotonic(),
         )  # fmt: skip
         device.wire = Wire()

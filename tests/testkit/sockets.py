@@ -33,6 +33,7 @@ from xinyu.message.types import (
     private_parties,
     private_ref,
 )
+from xinyu.presence.settings import PresenceSettings
 from xinyu.user.settings import UserSettings
 from xinyu.user.types import LoginOrigin
 
@@ -255,14 +256,17 @@ class SocketWorld:
 
 @asynccontextmanager
 async def socket_world(
-    folder: Path, predecessor: PredecessorSettings | None = None, **gateway: Any
+    folder: Path,
+    predecessor: PredecessorSettings | None = None,
+    presence: PresenceSettings | None = None,
+    **gateway: Any,
 ) -> AsyncIterator[SocketWorld]:
     """A monolith in this test, on free ports; `gateway` are settings of the gateway."""
     quick = {"drain_seconds": 0, "retransmit_seconds": 0.1, "cursor_flush_seconds": 60, "sends_per_second_per_user": 0}
     settings = Settings(
         embedded=True, data_dir=folder, admin_port=0, user=QUICK_PASSWORDS,
         gateway=GatewaySettings(http_port=0, ws_port=0, **{**quick, **gateway}),
-        predecessor=predecessor or PredecessorSettings(),
+        predecessor=predecessor or PredecessorSettings(), presence=presence or PresenceSettings(),
     )  # fmt: skip
     process = await run_process(settings)
     world = SocketWorld(process)

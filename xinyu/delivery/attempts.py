@@ -75,8 +75,10 @@ class Attempts:
         return True
 
     async def close_sessions(self, order: CloseOrder) -> None:
-        """Tell all nodes at once. Raises the first error when all of them had their time."""
-        calls = (self._close(deliverer, order) for deliverer in self._deliverers.all_nodes())
+        """Tell all nodes at once, or the one that is meant, if that life of it is not over. Raises the first error when
+        all of them had their time."""
+        deliverers = self._deliverers.all_nodes() if order.at is None else [self._deliverers.find(order.at)]
+        calls = (self._close(deliverer, order) for deliverer in deliverers if deliverer is not None)
         errors = [error for error in await asyncio.gather(*calls) if error is not None]
         if errors:
             raise errors[0]

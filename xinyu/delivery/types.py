@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from xinyu.kernel.ids import ConversationId, LoginId, SessionId, UserId
-from xinyu.presence.types import SessionTarget
+from xinyu.presence.types import NodeRef, SessionTarget
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -62,7 +62,7 @@ class Completion(msgspec.Struct, frozen=True):
 
 
 class CloseOrder(msgspec.Struct, frozen=True):
-    """Close a user's sessions: of one login, or all but one, or all."""
+    """Close a user's sessions: one, those of one login, or of all but one, or all."""
 
     user_id: UserId
     login_id: LoginId | None = None
@@ -70,3 +70,9 @@ class CloseOrder(msgspec.Struct, frozen=True):
     except_login_id: LoginId | None = None
     close_code: int = 4401
     reason: str = "login ended"
+    session_id: SessionId | None = None
+    """Only this session: whatever came after it stays, however late the order is (G7)."""
+    at: NodeRef | None = None
+    """Only this node, in this life; None is every node."""
+    notice: str = ""
+    """What the user is told before, in the words of the contract; "" is nothing."""

@@ -11,17 +11,20 @@ class PresencePort(Port):
     """The sessions of all users."""
 
     @rpc(210, idempotent=True)
-    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> None:
+    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> list[PresenceEntry]:
         """Add a session. Entries of an older epoch of the same node are dropped. A lease of its own is for those whose
-        renewals follow another clock than ours."""
+        renewals follow another clock than ours. One with a turn takes its user's place on its platform: returns whom
+        that cost theirs, to be closed. That is itself where a higher turn was there before, whether it still is or
+        not, so no order of registrations and no repetition lets an old one in again (G7)."""
 
     @rpc(211, idempotent=True)
     async def unregister(self, entry: PresenceEntry) -> None:
         """Remove exactly this session of exactly this epoch; anything newer stays."""
 
     @rpc(212, idempotent=True)
-    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> None:
-        """Extend the leases of a node's sessions, in one batch; missing ones are added again."""
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> list[PresenceEntry]:
+        """Extend the leases of a node's sessions, in one batch; missing ones are added again. Returns who lost their
+        place, as `register` does."""
 
     @rpc(213, idempotent=True)
     async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
@@ -43,3 +46,8 @@ class PresencePort(Port):
     async def incarnation(self) -> str:
         """Which memory the sessions are kept in. Another answer than before says that it was lost in between: whoever
         holds sessions registers them again at once, whoever delivered meanwhile delivers again (G4)."""
+
+    @rpc(218, idempotent=True)
+    async def take_turn(self, user_id: UserId) -> int:
+        """A turn above all that sessions of this user have had; not below the time in ms, so that they go on rising
+        after presence lost its memory. To be taken before the registration, which may be repeated."""

@@ -26,6 +26,7 @@ class PresenceService(PresencePort):
         self._asked = 0
         self._found = 0
         self._online = 0
+        self._replaced = 0
 
     async def run(self) -> None:
         """Count who is online, for metrics. Works for ever."""
@@ -46,17 +47,18 @@ class PresenceService(PresencePort):
                 "Sessions found dead: a lease or a node's life was over.",
                 self._store.expired,
             ),
+            ("xinyu_presence_replaced_total", "Sessions that lost their platform to a newer one.", self._replaced),
         ]
 
-    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> None:
+    async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> list[PresenceEntry]:
         lease_ms = self._lease_ms if lease_seconds is None else int(lease_seconds * 1000)
-        await self._store.put([entry], self._clock.now_ms() + lease_ms, lease_ms)
+        return await self._put([entry], lease_ms)
 
     async def unregister(self, entry: PresenceEntry) -> None:
         await self._store.remove(entry.at, entry.user_id, entry.session_id)
 
-    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> None:
-        await self._store.put((entry for entry in entries if entry.at == at), self._clock.now_ms() + self._lease_ms)
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> list[PresenceEntry]:
+        return await self._put([entry for entry in entries if entry.at == at], self._lease_ms)
 
     async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
         by_node: dict[NodeRef, list[SessionTarget]] = {}
@@ -80,6 +82,14 @@ class PresenceService(PresencePort):
 
     async def incarnation(self) -> str:
         return await self._store.incarnation()
+
+    async def take_turn(self, user_id: UserId) -> int:
+        return await self._store.take_turn(user_id, self._clock.now_ms())
+
+    async def _put(self, entries: list[PresenceEntry], lease_ms: int) -> list[PresenceEntry]:
+        replaced = await self._store.put(entries, self._clock.now_ms() + lease_ms, lease_ms)
+        self._replaced += len(replaced)
+        return replaced
 
     async def _find(self, user_ids: list[UserId]) -> list[PresenceEntry]:
         found = await self._store.find(user_ids, self._clock.now_ms())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
@@ -23,6 +25,12 @@ class PresenceSettings(BaseModel):
     redis_timeout_seconds: float = Field(2.0, gt=0, description="How long Redis may take to answer.")
     lease_seconds: float = Field(30.0, gt=0, description="A session not renewed for this long is gone.")
     renew_seconds: float = Field(10.0, gt=0, description="How often a node renews its sessions, in one batch.")
+    platforms: dict[str, Literal["one", "several"]] = Field(
+        {},
+        description="How many devices of a user may be connected at once, by the platform that a client names"
+        " (web, pc, app, …): several, or one, where the newest closes the one before. `*` is all that are not named;"
+        " without it they may be several.",
+    )
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> PresenceSettings:

@@ -16,10 +16,18 @@ class PresenceStore(abc.ABC):
     """Sessions that readers found dead: their lease was over, or their node's life."""
 
     @abc.abstractmethod
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
         """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored.
         `lease_ms` is the time until `expires_ms`, for stores whose own timers must not end a longer lease than usual.
+
+        Of the entries with a turn, only the highest that was ever put stays for a user and platform (by session id
+        among equals). Returns those that do not, removed or not let in. A highest turn is remembered for some leases
+        at least.
         """
+
+    @abc.abstractmethod
+    async def take_turn(self, user_id: UserId, now_ms: int) -> int:
+        """A turn above all that were taken or put for this user, and not below `now_ms`."""
 
     @abc.abstractmethod
     async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:

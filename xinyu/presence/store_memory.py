@@ -8,6 +8,12 @@ from xinyu.kernel.ids import NodeId, SessionId, UserId, new_hex_id
 from xinyu.presence.store import PresenceStore
 from xinyu.presence.types import NodeRef, PresenceEntry
 
+USERS_WITH_TURNS = 100_000
+"""How many users' highest turns are remembered; of more, those who took none for longest are forgotten."""
+_Rank = tuple[int, str]
+"""A turn and, among equals, its session."""
+NO_RANK: _Rank = (0, "")
+
 
 class MemoryPresenceStore(PresenceStore):
     """Two indexes: by user for lookups, by session for healing."""
@@ -16,9 +22,12 @@ class MemoryPresenceStore(PresenceStore):
         self._by_user: dict[UserId, dict[SessionId, tuple[PresenceEntry, int]]] = {}
         self._user_of: dict[SessionId, UserId] = {}
         self._epochs: dict[NodeId, int] = {}
+        self._highest: dict[UserId, dict[str | None, _Rank]] = {}
+        """By platform; under None of them all."""
         self._incarnation = new_hex_id()
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+        replaced: list[PresenceEntry] = []
         for entry in entries:
             newest = self._epochs.get(entry.at.node, entry.at.epoch)
             if entry.at.epoch < newest:
@@ -26,8 +35,25 @@ class MemoryPresenceStore(PresenceStore):
             if entry.at.epoch > newest:
                 await self.remove_node(entry.at.node, newest)
             self._epochs[entry.at.node] = entry.at.epoch
+            if entry.turn:
+                lost = self._take_place(entry)
+                replaced += lost
+                for loser in lost:
+                    await self.remove(loser.at, loser.user_id, loser.session_id)
+                if entry in lost:
+                    continue
             self._by_user.setdefault(entry.user_id, {})[entry.session_id] = (entry, expires_ms)
             self._user_of[entry.session_id] = entry.user_id
+        return replaced
+
+    async def take_turn(self, user_id: UserId, now_ms: int) -> int:
+        highest = self._highest.pop(user_id, {})
+        turn = max(now_ms, highest.get(None, NO_RANK)[0] + 1)
+        highest[None] = (turn, "")
+        self._highest[user_id] = highest
+        if len(self._highest) > USERS_WITH_TURNS:
+            del self._highest[next(iter(self._highest))]
+        return turn
 
     async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:
         sessions = self._by_user.get(user_id, {})
@@ -70,6 +96,20 @@ class MemoryPresenceStore(PresenceStore):
 
     async def incarnation(self) -> str:
         return self._incarnation
+
+    def _take_place(self, entry: PresenceEntry) -> list[PresenceEntry]:
+        """Those whom it costs their place; itself where it comes too late."""
+        highest = self._highest.setdefault(entry.user_id, {})
+        if _rank(entry) < highest.get(entry.platform, NO_RANK):
+            return [entry]
+        highest[entry.platform] = _rank(entry)
+        highest[None] = max(highest.get(None, NO_RANK), (entry.turn, ""))
+        held = [held for held, _ in self._by_user.get(entry.user_id, {}).values()]
+        return [one for one in held if one.turn and one.platform == entry.platform and _rank(one) < _rank(entry)]
+
+
+def _rank(entry: PresenceEntry) -> _Rank:
+    return entry.turn, entry.session_id
 
 
 def _same_life(a: NodeRef, b: NodeRef) -> bool:

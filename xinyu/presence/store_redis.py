@@ -2,7 +2,9 @@
 
 Keys, each script touching one of them, so that Redis Cluster may put them anywhere:
 
-- `u:<user>`   hash, session → "node epoch generation expires_ms number payload"
+- `u:<user>`   hash, session → "node epoch generation expires_ms number turn place payload", where the place is
+  "#<platform>", or "-" outside of the rule of one device; "#<platform>" → the highest "turn session" there was, "##" →
+  the highest turn
 - `s:<session>` the session's user, for those who know a session only
 - `n:<node>`   "newest-epoch generation" of a node; what is of an older epoch or generation is dead, wherever it stands
 
@@ -21,89 +23,15 @@ from urllib.parse import quote, unquote
 import msgspec
 
 from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId, new_hex_id
+from xinyu.presence.scripts_redis import ADVANCE, DROP, PUT, REMOVE, REMOVE_SEEN, TAKE_TURN
 from xinyu.presence.store import PresenceStore
 from xinyu.presence.types import NodeRef, PresenceEntry
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.storage.redis import RedisDatabase, Script, call
+from xinyu.storage.redis import RedisDatabase, call
 
 LEASES_KEPT = 3
 """How many leases a key outlives its last renewal."""
 NODES_REMEMBERED = 1000
-
-NEWER = "local function newer(a, b) return #a > #b or (#a == #b and a > b) end\n"
-"""Decimal numbers as text, so that none is too long for a Lua number."""
-
-PUT = Script(
-    NEWER
-    + """
-local held, last = {}, 0
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local node, epoch, generation, expires, number = string.match(all[i + 1], '^(%S+) (%d+) (%d+) (%d+) (%d+) ')
-  held[all[i]] = {node = node, epoch = epoch, generation = generation, expires = expires, number = number}
-  last = math.max(last, tonumber(number))
-end
-for i = 2, #ARGV, 6 do
-  local session, node, epoch, generation, expires = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local old, number = held[session], nil
-  local same_node = old and old.node == node
-  if not (same_node and newer(old.epoch, epoch)) then
-    if same_node and old.epoch == epoch then
-      number = old.number
-      if newer(old.generation, generation) then generation = old.generation end
-      if newer(old.expires, expires) then expires = old.expires end
-    else
-      last = last + 1
-      number = string.format('%d', last)
-    end
-    local entry = table.concat({node, epoch, generation, expires, number, ARGV[i + 5]}, ' ')
-    redis.call('HSET', KEYS[1], session, entry)
-    held[session] = {node = node, epoch = epoch, generation = generation, expires = expires, number = number}
-  end
-end
-if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-"""
-)
-"""ttl_ms, then (session, node, epoch, generation, expires_ms, payload)…; a late one shortens no lease."""
-
-REMOVE = Script(
-    """
-local entry = redis.call('HGET', KEYS[1], ARGV[1])
-if entry and string.sub(entry, 1, #ARGV[2]) == ARGV[2] then redis.call('HDEL', KEYS[1], ARGV[1]) end
-"""
-)
-"""session, "node epoch " that it must be of."""
-
-REMOVE_SEEN = Script(
-    """
-for i = 1, #ARGV, 2 do
-  if redis.call('HGET', KEYS[1], ARGV[i]) == ARGV[i + 1] then redis.call('HDEL', KEYS[1], ARGV[i]) end
-end
-"""
-)
-"""(session, entry as it was read)…"""
-
-ADVANCE = Script(
-    NEWER
-    + """
-local newest, generation = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) (%d+)$')
-if newer(ARGV[1], newest) then newest = ARGV[1] end
-redis.call('SET', KEYS[1], newest .. ' ' .. generation, 'PX', ARGV[2])
-return newest .. ' ' .. generation
-"""
-)
-"""epoch, ttl_ms; answers what the node is at."""
-
-DROP = Script(
-    NEWER
-    + """
-local newest, generation = string.match(redis.call('GET', KEYS[1]) or '0 0', '^(%d+) (%d+)$')
-if not newer(newest, ARGV[1]) then
-  redis.call('SET', KEYS[1], newest .. ' ' .. string.format('%d', generation + 1), 'PX', ARGV[2])
-end
-"""
-)
-"""epoch, ttl_ms. Older epochs than the newest are dead in any case."""
 
 
 class _Life(NamedTuple):
@@ -134,14 +62,14 @@ class RedisPresenceStore(PresenceStore):
         self._ttl_ms = LEASES_KEPT * self._lease_ms
         self._nodes: dict[NodeId, None] = {}
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> None:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
         lease_ms = lease_ms or self._lease_ms
         ttl_ms = max(self._ttl_ms, LEASES_KEPT * lease_ms)
         by_life: dict[tuple[NodeId, int], list[PresenceEntry]] = {}
         for entry in entries:
             by_life.setdefault((entry.at.node, entry.at.epoch), []).append(entry)
         if not by_life:
-            return
+            return []
         answers = await self._redis.run([ADVANCE.on(self._node(node), epoch, ttl_ms) for node, epoch in by_life])
         by_user: dict[UserId, list[str | int]] = {}
         calls = []
@@ -152,7 +80,9 @@ class RedisPresenceStore(PresenceStore):
                     arguments = by_user.setdefault(entry.user_id, [ttl_ms])
                     arguments += _arguments(entry, newest.generation, expires_ms)
                     calls.append(call("SET", self._session(entry.session_id), entry.user_id, "PX", ttl_ms))
-        calls += [PUT.on(self._user(user_id), *arguments) for user_id, arguments in by_user.items()]
+        puts = [PUT.on(self._user(user_id), *arguments) for user_id, arguments in by_user.items()]
+        first = len(calls)
+        calls += puts
         if by_user:
             bucket = (expires_ms - lease_ms) // self._lease_ms + 1
             calls += [
@@ -160,7 +90,16 @@ class RedisPresenceStore(PresenceStore):
                 call("PFADD", self._counted(bucket), *by_user),
                 call("PEXPIRE", self._counted(bucket), self._ttl_ms),
             ]
-        await self._redis.run(calls)
+        answers = (await self._redis.run(calls))[first : first + len(puts)]
+        return [
+            held.entry
+            for user_id, told in zip(by_user, answers, strict=True)
+            for held in _read(user_id, dict(zip(told[::2], told[1::2], strict=True)))
+        ]
+
+    async def take_turn(self, user_id: UserId, now_ms: int) -> int:
+        (turn,) = await self._redis.run([TAKE_TURN.on(self._user(user_id), now_ms, self._ttl_ms)])
+        return int(turn)
 
     async def remove(self, at: NodeRef, user_id: UserId, session_id: SessionId) -> None:
         await self._redis.run([REMOVE.on(self._user(user_id), session_id, _owner(at))])
@@ -266,16 +205,20 @@ def _owner(at: NodeRef) -> str:
 
 def _arguments(entry: PresenceEntry, generation: int, expires_ms: int) -> Sequence[str | int]:
     payload = msgspec.json.encode((entry.device_id, entry.platform, entry.at.address)).decode()
-    return (entry.session_id, _quoted(entry.at.node), entry.at.epoch, generation, expires_ms, payload)
+    place = f"#{_quoted(entry.platform)}" if entry.turn else "-"
+    life = (_quoted(entry.at.node), entry.at.epoch, generation)
+    return (entry.session_id, *life, expires_ms, entry.turn, place, payload)
 
 
 def _read(user_id: UserId, sessions: dict[str, str]) -> list[_Held]:
     held = []
     for session, text in sessions.items():
-        node, epoch, generation, expires_ms, number, payload = text.split(" ", 5)
+        if session.startswith("#"):
+            continue
+        node, epoch, generation, expires_ms, number, turn, _, payload = text.split(" ", 7)
         device, platform, address = msgspec.json.decode(payload, type=tuple[str, str, str])
         at = NodeRef(NodeId(_unquoted(node)), int(epoch), address)
-        entry = PresenceEntry(user_id, SessionId(session), DeviceId(device), platform, at)
+        entry = PresenceEntry(user_id, SessionId(session), DeviceId(device), platform, at, int(turn))
         held.append(_Held(text, entry, _Life(int(epoch), int(generation)), int(expires_ms), int(number)))
     return sorted(held, key=lambda item: item.number)
 

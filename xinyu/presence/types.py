@@ -24,6 +24,8 @@ class PresenceEntry(msgspec.Struct, frozen=True):
     device_id: DeviceId
     platform: str
     at: NodeRef
+    turn: int = 0
+    """Where its platform is for one device at a time: of two, the higher turn stays. 0 is outside of that rule."""
 
 
 class SessionTarget(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from xinyu.gateway.ws.housekeeping import Housekeeping
 from xinyu.gateway.ws.hub import Hub
 from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.order import PushOrder
+from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.requests import Requests
 from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.kernel.clock import Clock
@@ -95,6 +96,15 @@ class GatewayContainer(MediaContainer):
         _clock,
         _mine.ack_window_frames,
     )
+    places = providers.Singleton(
+        Places,
+        hub,
+        ports,
+        _clock,
+        Infrastructure.node_ref,
+        Infrastructure.settings.provided.presence.platforms,
+        Infrastructure.settings.provided.presence.lease_seconds,
+    )
     sessions = providers.Singleton(
         Sessions,
         hub,
@@ -103,7 +113,7 @@ class GatewayContainer(MediaContainer):
         ports,
         _clock,
         _mine.catch_up_limit,
-        Infrastructure.settings.provided.presence.lease_seconds,
+        places,
     )
     requests = providers.Singleton(
         Requests,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from xinyu.delivery.types import CloseOrder
 from xinyu.gateway.ws.close_codes import CloseCode, as_told
+from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.send_queue import SendQueue
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.ids import DeviceId, SessionId, UserId
@@ -123,10 +124,13 @@ class Hub:
         matching = [
             connection
             for connection in self.of_user(order.user_id)
-            if (order.login_id is None or connection.session.caller.login_id == order.login_id)
+            if order.session_id in (None, connection.session.session_id)
+            and (order.login_id is None or connection.session.caller.login_id == order.login_id)
             and connection.session.caller.login_id != order.except_login_id
         ]
         for connection in matching:
+            if order.notice:
+                connection.put(event_frame("event_error", {"error_code": 409, "error_message": order.notice}))
             connection.close(CloseCode(order.close_code), order.reason)
         return len(matching)
 

@@ -15,6 +15,7 @@ from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
+from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
@@ -42,7 +43,7 @@ class Sessions:
         ports: Ports,
         clock: Clock,
         catch_up_limit: int,
-        lease_seconds: float,
+        places: Places,
     ) -> None:
         self._hub = hub
         self._order = order
@@ -52,7 +53,8 @@ class Sessions:
         self._deliverer = deliverer
         self._unregistered: dict[Connection, None] = {}
         """Also those whose leases had ended before they were renewed."""
-        self._lease_seconds = lease_seconds
+        self._places = places
+        self._lease_seconds = places.lease_seconds
         self._renewed_at = clock.monotonic()
         self._catch_up = CatchUp(deliverer, ports, clock)
 
@@ -90,7 +92,7 @@ class Sessions:
     async def _register(self, connection: Connection) -> bool:
         try:
             with within(REGISTRATION_SECONDS):
-                await self._ports.presence.register(connection.session.presence)
+                await self._places.register(connection)
         except XinyuError as error:
             if connection not in self._unregistered:
                 log.warning("a session opens while presence is away; it is registered later", error=error.code)
@@ -111,7 +113,7 @@ class Sessions:
         begin = self._clock.monotonic()
         renewed = [connection for connection in self._hub if connection.session.state is not State.CLOSED]
         if renewed:
-            await self._ports.presence.renew(at, [connection.session.presence for connection in renewed])
+            await self._places.renew(at, renewed)
             if self._clock.monotonic() >= min(by, self._renewed_at + self._lease_seconds):
                 log.warning("sessions were renewed too late; they are caught up", count=len(renewed))
                 self._unregistered.update(dict.fromkeys(renewed))
