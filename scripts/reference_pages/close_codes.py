@@ -12,8 +12,8 @@ from xinyu.gateway.ws.close_codes import RECONNECT_WITH_SAME_TOKEN, CloseCode
 
 INTRO = """The range says whether to come back: 3000–3499 and 4000–4499 yes, 3500–3999 and 4500–4999 no. 4401 is
 in the first range and still wants a new token first. Web clients without `sync=1` stop at 1000 and reconnect at
-anything else, so a log-in that has ended closes theirs with 1000. Code 1006, which a client sees when the
-connection broke, is never sent."""
+anything else, so a log-in that has ended, or another device in their place, closes theirs with 1000. Code 1006,
+which a client sees when the connection broke, is never sent."""
 
 
 def close_codes_page() -> str:

@@ -29,7 +29,9 @@ SERVER: dict[str, str] = {
     "connect": "First frame of a session: `uid`, `platform`, `ts`, `session_id`, `device_id`.",
     "pong": "Answer to `ping`: `ts`.",
     "echo": "Answer to `echo`.",
-    "event_error": "The token is bad: `error_code` 401, `error_message`; then the socket is closed.",
+    "event_error": "Why the socket is closed next: `error_code`, `error_message`. 401: the token is bad. 409: another "
+    "device connected on a platform that is for one (`presence.platforms`); the close code is 4500, or 1000 for web "
+    "clients: do not reconnect by yourself. 429, to `sync=1` alone: the node is full; `retry_after_ms`.",
     "reply": "Answer to a request with `id`.",
     "error": "The request with this `id` failed.",
     "server.drain": "The node is leaving and will close this socket in `delay_ms`.",

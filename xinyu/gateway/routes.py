@@ -15,11 +15,11 @@ from xinyu.gateway.http.routes import (
     talk,
     user,
 )
-from xinyu.gateway.ws.event import Event
 from xinyu.gateway.ws.events import conversation as conversation_events
 from xinyu.gateway.ws.events import legacy as legacy_events
 from xinyu.gateway.ws.events import message as message_events
 from xinyu.gateway.ws.events import presence as presence_events
+from xinyu.gateway.ws.events.event import Event
 
 _MODULES = (auth, contact, contact_apply, contact_group, group, group_apply, media, message, talk, user)
 

@@ -15,8 +15,8 @@ from testkit.waiting import eventually
 from xinyu.gateway.auth import Caller
 from xinyu.gateway.present.signal import signal_frame
 from xinyu.gateway.talks import BadTalkMode
-from xinyu.gateway.ws.event import EventCall
 from xinyu.gateway.ws.events import conversation, legacy, message, presence
+from xinyu.gateway.ws.events.event import EventCall
 from xinyu.kernel.ids import DeviceId, LoginId, SessionId, UserId, new_msg_id
 from xinyu.message.errors import NotAMember
 from xinyu.message.types import Kind, private_ref

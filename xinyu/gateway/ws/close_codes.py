@@ -35,7 +35,8 @@ class CloseCode(IntEnum):
     LOGIN_ENDED = 4401
     """The token is bad, expired, or its login was ended. Log in again; the same token will not do."""
     REPLACED = 4500
-    """Another session of the user took this one's place."""
+    """Another session of the user took this one's place: a newer one on a platform that is for one device
+    (presence.platforms), or one over gateway.max_sessions_per_user. Coming back would take it in turn."""
 
 
 RECONNECT_WITH_SAME_TOKEN = frozenset(

@@ -13,7 +13,7 @@ from xinyu.gateway.http.errors import STATUS_OF, ErrorTexts
 from xinyu.gateway.present.message import MessageRecord
 from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.ws.deliverer import SocketDeliverer
-from xinyu.gateway.ws.event import Event, EventCall
+from xinyu.gateway.ws.events.event import Event, EventCall
 from xinyu.gateway.ws.frames import ClientFrame, error_frame, reply_frame
 from xinyu.gateway.ws.hub import Connection
 from xinyu.gateway.ws.session import Session

@@ -16,8 +16,8 @@ from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.gateway.limits import RateLimits
 from xinyu.gateway.settings import GatewaySettings
-from xinyu.gateway.ws.event import Event as EventSpec
-from xinyu.gateway.ws.event import EventCall, NoPayload
+from xinyu.gateway.ws.events.event import Event as EventSpec
+from xinyu.gateway.ws.events.event import EventCall, NoPayload
 from xinyu.kernel.ids import new_msg_id
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]

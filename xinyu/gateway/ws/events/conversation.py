@@ -5,7 +5,7 @@ from __future__ import annotations
 from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.present.session import session_items
 from xinyu.gateway.talks import TalkRequest
-from xinyu.gateway.ws.event import Event, EventCall, NoPayload
+from xinyu.gateway.ws.events.event import Event, EventCall, NoPayload
 
 
 class ReadRequest(TalkRequest):

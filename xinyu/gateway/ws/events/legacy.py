@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xinyu.gateway.talks import TalkRequest
-from xinyu.gateway.ws.event import Event, EventCall
+from xinyu.gateway.ws.events.event import Event, EventCall
 from xinyu.message.types import Kind
 
 

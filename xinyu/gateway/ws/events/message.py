@@ -8,7 +8,7 @@ from xinyu.gateway.drafts import SendRequest, send
 from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.present.message import records, sync_json
 from xinyu.gateway.talks import Limit, TalkRequest, msg_id_of
-from xinyu.gateway.ws.event import Event, EventCall
+from xinyu.gateway.ws.events.event import Event, EventCall
 
 
 class HistoryRequest(TalkRequest):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 
 from xinyu.gateway.http.body import IdNumber
-from xinyu.gateway.ws.event import Event, EventCall
+from xinyu.gateway.ws.events.event import Event, EventCall
 from xinyu.kernel.ids import UserId
 
 MAX_USERS = 500
