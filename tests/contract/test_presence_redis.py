@@ -229,6 +229,19 @@ async def test_redis_that_comes_back_empty_is_filled_by_the_next_renewal(own_red
         await redis.close()
 
 
+async def test_connections_that_a_restart_broke_are_not_used_again(own_redis: OwnEngine) -> None:
+    """As many as a burst had opened, used one by one long after the restart."""
+    redis = RedisDatabase(own_redis.address, pool_size=5)
+    try:
+        await asyncio.gather(*(redis.run([call("PING")] * 100) for _ in range(5)))
+        own_redis.kill()
+        await asyncio.to_thread(own_redis.start)  # meanwhile the loop hears of the broken connections
+        for _ in range(5):
+            await asyncio.gather(*(redis.ping() for _ in range(5)))
+    finally:
+        await redis.close()
+
+
 async def test_away_and_refusing_are_one_error_that_tells_no_secret(own_redis: OwnEngine) -> None:
     secret = own_redis.address.split(":")[2].split("@")[0]
     wrong = RedisDatabase(own_redis.address.replace(secret, "wrong"))

@@ -22,6 +22,7 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.maint_notifications import MaintNotificationsConfig
 
 from xinyu.storage.errors import StorageUnavailable
 
@@ -76,6 +77,9 @@ class RedisDatabase:
             socket_connect_timeout=timeout_seconds,
             retry=Retry(NoBackoff(), 0),
             protocol=3,
+            # The pool tests a connection before it gives it away, and gives it away all the same where it waits for
+            # notices of maintenance: then each of those that a restart broke fails once more, whenever it is next used.
+            maint_notifications_config=MaintNotificationsConfig(enabled=False),
             decode_responses=True,
         )
 
