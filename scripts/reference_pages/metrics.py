@@ -25,6 +25,7 @@ what belongs to every process."""
 SECRET = "for the page of the metrics alone, never served"
 EVERY, CLUSTER = "every process", "every process of a cluster"
 ADAPTER = "gateway_ws with predecessor.enabled"
+STREAMS = "delivery with delivery.queue: redis"
 
 
 class MetricText(NamedTuple):
@@ -65,6 +66,9 @@ def all_metrics() -> dict[str, list[MetricText]]:
     found[ADAPTER] = list(_texts(container.predecessor().readings()))
     for provider, roles in users.items():
         found.setdefault(", ".join(roles), []).extend(_texts(getattr(container, provider)().readings()))
+    streams = {"queue": "redis", "redis_url": "redis://127.0.0.1"}
+    reading = make_container(Settings(auth={"jwt_secret": SECRET, "admin_secret": SECRET}, delivery=streams), 1)
+    found[STREAMS] = list(_texts(reading.push_queue().readings()))
     return found
 
 

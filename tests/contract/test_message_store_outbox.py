@@ -129,3 +129,13 @@ async def test_counts(stores: MessageStores) -> None:
     await claim(stores, attempts=0)
     await stores.say(ANN, pair)
     assert await stores.outbox.counts() == OutboxCounts(1, begin + 10, 2), "the oldest that is still to be delivered"
+
+
+async def test_what_was_dispatched_to_who_lost_it_is_free_again(stores: MessageStores) -> None:
+    kept = MessageStores(stores.database, keep_outbox=True)
+    pair = await kept.befriend(ANN, BOB)
+    await kept.append(*(message(ANN, pair) for _ in range(3)))
+    await kept.outbox.settle([(pair, 1)], kept.now_ms)
+    assert len(await claim(kept, "a")) == 2
+    assert await kept.outbox.reopen(kept.now_ms + 1) == 0, "none was delivered since then"
+    assert places(await claim(kept, "b")) == [(pair, 2), (pair, 3)]

@@ -12,13 +12,17 @@ import pytest
 
 from testkit.people import Town
 from testkit.placement import Placement, monolith
-from testkit.stages import STAGES, stage
+from testkit.stages import STAGES, stage, stage_with_streams
 
 Build = Callable[[Path, Mapping[str, Any]], Placement]
-SHAPES: dict[str, Build] = {"monolith": monolith, **{f"stage{name}": partial(stage, name) for name in STAGES}}
+SHAPES: dict[str, Build] = {
+    "monolith": monolith,
+    **{f"stage{name}": partial(stage, name) for name in STAGES},
+    "stage4-streams": stage_with_streams,
+}
 """The deployments that stories are told of."""
-USUAL = tuple(shape for shape in SHAPES if shape != "stage2-joined")
-"""Those of a story that names none: the other is stage 2 with two of its processes in one."""
+USUAL = tuple(shape for shape in SHAPES if "-" not in shape)
+"""Those of a story that names none: the others are variants, told the stories that they may change."""
 
 
 class Stands:

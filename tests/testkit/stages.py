@@ -48,6 +48,16 @@ def nodes_of(name: str, folder: Path, shared: Mapping[str, Any], without: Collec
     ]
 
 
+def stage_with_streams(folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
+    """Stage 4 with delivery taken out of `message`: two processes that read Redis Streams."""
+    found = stage("4", folder, merged({"delivery": {"queue": "redis"}}, settings or {}))
+    for node in found.hosts("message"):
+        node.roles = ("message",)
+    for name in ("delivery_1", "delivery_2"):
+        found.nodes[name] = Node(name, ("delivery",), folder, config_of("4"), found.shared)
+    return found
+
+
 def _shared(folder: Path) -> dict[str, Any]:
     mark = secrets.token_hex(6)
     keys = folder / "keys"

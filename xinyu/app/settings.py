@@ -97,6 +97,16 @@ class Settings(BaseSettings):
         """Where `gateway.limits_store: redis` counts."""
         return self.gateway.limits_redis_url or self.presence.redis_url
 
+    @property
+    def queue_redis_url(self) -> str:
+        """Where `delivery.queue: redis` keeps pushes."""
+        return self.delivery.redis_url or self.presence.redis_url
+
+    @property
+    def queue_redis_section(self) -> str:
+        """Whose `redis_url` that is."""
+        return "delivery" if self.delivery.redis_url else "presence"
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -33,6 +33,11 @@ def serves_clients(roles: Iterable[str]) -> bool:
     return any(ROLES[role].listeners for role in roles)
 
 
+def uses_queue(roles: Iterable[str]) -> bool:
+    """Whether pushes are handed to delivery's queue or taken from it by one of these roles."""
+    return bool({"message", "delivery"} & set(roles))
+
+
 def histories_of(roles: Iterable[str]) -> list[tuple[str, History]]:
     """The schemas of these roles: (role, history)."""
     package = Path(xinyu.__file__).parent
@@ -67,6 +72,8 @@ def check_shape(settings: Settings) -> None:
         raise ConfigError("user.smtp_from: must be set with user.smtp_host")
     if serves_clients(roles) and settings.gateway.limits_store == "redis" and not settings.limits_redis_url:
         raise ConfigError("gateway.limits_redis_url: gateway.limits_store: redis needs it, or presence.redis_url")
+    if uses_queue(roles):
+        _check_queue(settings)
     try:
         ZoneInfo(settings.gateway.timezone)
     except (ValueError, LookupError, OSError):
@@ -75,6 +82,17 @@ def check_shape(settings: Settings) -> None:
         re.compile(settings.gateway.cors_origin_regex)
     except re.error as error:
         raise ConfigError(f"gateway.cors_origin_regex: no regular expression: {error}") from error
+
+
+def _check_queue(settings: Settings) -> None:
+    """Whoever hands pushes over and whoever takes them must mean the same queue."""
+    queue, others = settings.delivery.queue, settings.processes
+    if queue == "redis" and not settings.queue_redis_url:
+        raise ConfigError("delivery.redis_url: delivery.queue: redis needs it, or presence.redis_url")
+    for name, own in others.items():
+        named = (own.get("delivery") or {}).get("queue", queue)
+        if uses_queue(own.get("roles") or ROLES) and named != queue:
+            raise ConfigError(f"delivery.queue: {queue} here, {named} in {name}; it must be the same in all processes")
 
 
 def _check_alone(roles: tuple[str, ...]) -> None:

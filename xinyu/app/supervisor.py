@@ -24,7 +24,7 @@ from xinyu.app.listeners import Application, HttpListener, behind_proxies, with_
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients
+from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients, uses_queue
 from xinyu.app.status import Readiness
 from xinyu.gateway.routes import ROUTES
 from xinyu.kernel.errors import XinyuError, code_of
@@ -71,12 +71,22 @@ class Process:
                 await redis.ping()
             except StorageUnavailable as error:
                 raise ConfigError(f"presence.redis_url: {no_redis(error)}") from error
+        await self._find_queue()
         return states
+
+    async def _find_queue(self) -> None:
+        if uses_queue(self.roles) and (redis := self.container.queue_redis()) is not None:
+            try:
+                await redis.ping()
+            except StorageUnavailable as error:
+                raise ConfigError(f"{self.settings.queue_redis_section}.redis_url: {no_redis(error)}") from error
 
     async def close_storage(self) -> None:
         """The end of STORAGE."""
         await self.container.databases().close()
         if "presence" in self.roles and (redis := self.container.presence_redis()) is not None:
+            await redis.close()
+        if uses_queue(self.roles) and (redis := self.container.queue_redis()) is not None:
             await redis.close()
         if serves_clients(self.roles) and (counts := self.container.limit_counts()) is not None:
             await counts.close()

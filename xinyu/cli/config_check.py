@@ -13,7 +13,7 @@ from xinyu.app.databases import Databases
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import password_key, private_key_path, with_secrets
 from xinyu.app.settings import ConfigError, Settings, stray_variables
-from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients
+from xinyu.app.shape import check_shape, histories_of, roles_of, serves_clients, uses_queue
 from xinyu.cli.options import OWN_VARIABLES
 from xinyu.cli.server import running_node
 from xinyu.kernel.errors import XinyuError
@@ -42,6 +42,7 @@ async def checked(settings: Settings, registry: bool = True) -> list[Finding]:
     findings += [*_secrets(settings, roles), *_ports(settings, roles)]
     findings += await _storage(settings, roles)
     findings += [await _redis(setting, url, settings) for url, setting in _redis_urls(settings, roles).items()]
+    findings += _queue(settings, roles)
     if settings.clustered and registry:
         findings.append(await _registry(settings))
     return findings
@@ -54,7 +55,16 @@ def _redis_urls(settings: Settings, roles: tuple[str, ...]) -> dict[str, str]:
         urls[settings.limits_redis_url] = "gateway.limits_redis_url"
     if ("presence" in roles and settings.presence.store == "redis") or settings.presence.redis_url in urls:
         urls[settings.presence.redis_url] = "presence.redis_url"
+    if uses_queue(roles) and settings.delivery.queue == "redis":
+        urls.setdefault(settings.queue_redis_url, f"{settings.queue_redis_section}.redis_url")
     return urls
+
+
+def _queue(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
+    takers = (own.get("roles") or ROLES for own in settings.processes.values())
+    waits = settings.delivery.queue == "redis" and "message" in roles and bool(settings.processes)
+    if waits and not any("delivery" in taking for taking in (*takers, roles)):
+        yield Finding("warning", "delivery.queue: redis, and none of `processes` hosts delivery to read it")
 
 
 async def _redis(setting: str, url: str, settings: Settings) -> Finding:

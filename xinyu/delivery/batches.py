@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from xinyu.delivery.outcomes import Outcomes
-from xinyu.delivery.types import Completion, NodePush, NodeSignal, Push, Signal
+from xinyu.delivery.types import NodePush, NodeSignal, Push, PushKey, Signal
 from xinyu.kernel.ids import UserId
 from xinyu.presence.types import NodeSessions, SessionTarget
 
@@ -19,17 +19,15 @@ class Tally:
         """Pushes that no node has to take are complete at once."""
         self._outcomes = outcomes
         self._open = Counter((push.conversation_id, push.seq) for batch in batches for push in batch)
-        self._failed: set[tuple[int, int]] = set()
-        outcomes.done(
-            [Completion(p.conversation_id, p.seq) for p in pushes if (p.conversation_id, p.seq) not in self._open]
-        )
+        self._failed: set[PushKey] = set()
+        outcomes.done([push.key for push in pushes if push.key not in self._open])
 
     def took(self, push: NodePush) -> None:
         """One of its nodes has it."""
         key = (push.conversation_id, push.seq)
         self._open[key] -= 1
         if not self._open[key] and key not in self._failed:
-            self._outcomes.done([Completion(push.conversation_id, push.seq)])
+            self._outcomes.done([key])
 
     def failed(self, push: NodePush) -> None:
         """One of its nodes did not take it."""
@@ -37,7 +35,7 @@ class Tally:
         self._open[key] -= 1
         if key not in self._failed:
             self._failed.add(key)
-            self._outcomes.failed(1)
+            self._outcomes.failed([key])
 
 
 def for_node(pushes: Sequence[Push], found: NodeSessions) -> list[NodePush]:

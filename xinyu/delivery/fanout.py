@@ -12,9 +12,10 @@ from xinyu.delivery.lanes import Lanes
 from xinyu.delivery.nodes import Deliverers
 from xinyu.delivery.outcomes import Outcomes
 from xinyu.delivery.port import CompletionPort, DeliveryPort
+from xinyu.delivery.queue import PushQueue
 from xinyu.delivery.settings import DeliverySettings
 from xinyu.delivery.types import CloseOrder, NodePush, Push, Signal
-from xinyu.kernel.errors import Overloaded, XinyuError
+from xinyu.kernel.errors import XinyuError
 from xinyu.presence.port import PresencePort
 from xinyu.presence.types import NodeRef
 from xinyu.telemetry.logs import get_logger, hops
@@ -22,34 +23,35 @@ from xinyu.telemetry.readings import Reading
 from xinyu.telemetry.trace import adopt_shared_trace
 
 log = get_logger(__name__)
-RETRY_MS = 1000
 
 
 class DeliveryService(DeliveryPort):
-    """Queues pushes in memory and fans them out in the order given. What fails to arrive is not completed, so its
+    """Takes pushes out of a queue and fans them out in the order given. What fails to arrive is not completed, so its
     outbox row stays and is claimed later."""
 
     def __init__(
-        self, presence: PresencePort, completions: CompletionPort, deliverers: Deliverers, settings: DeliverySettings
+        self,
+        presence: PresencePort,
+        completions: CompletionPort,
+        deliverers: Deliverers,
+        settings: DeliverySettings,
+        queue: PushQueue,
     ) -> None:
         self._presence = presence
         self._deliverers = deliverers
         self._settings = settings
-        self._pushes: deque[Push] = deque()
+        self._queue = queue
         self._signals: deque[Signal] = deque()
         self._wake = asyncio.Event()
-        self._working = False
+        self._working = 0
         self._dropped_signals = 0
         self._located = 0
-        self._outcomes = Outcomes(completions, settings.queue_completions)
+        self._outcomes = Outcomes(completions, settings.queue_completions, self._queue.settled)
         self._attempts = Attempts(deliverers, presence, settings.attempt_seconds)
         self._lanes = Lanes(self._attempts, settings)
 
     async def dispatch(self, pushes: list[Push]) -> None:
-        if len(self._pushes) + len(pushes) > self._settings.queue_pushes:
-            raise Overloaded("the delivery queue is full", retry_after_ms=RETRY_MS)
-        self._pushes += pushes
-        self._wake.set()
+        await self._queue.put(pushes)
 
     async def signal(self, signals: list[Signal]) -> None:
         if len(self._signals) + len(signals) > self._settings.queue_signals:
@@ -64,36 +66,44 @@ class DeliveryService(DeliveryPort):
     async def run(self) -> None:
         """Fan out for ever."""
         self._lanes.clear()
+        self._queue.abandon()
+        self._working = 0
         async with asyncio.TaskGroup() as group:
             group.create_task(self._outcomes.run())
-            await self._work(group)
+            group.create_task(self._queue.run())
+            group.create_task(self._work_signals(group))
+            await self._work_pushes(group)
 
-    async def _work(self, group: asyncio.TaskGroup) -> None:
+    async def _work_pushes(self, group: asyncio.TaskGroup) -> None:
         while True:
-            if not self._pushes and not self._signals:
+            pushes = await self._queue.take(self._settings.batch_pushes)
+            self._working += 1
+            await self._fan_out(pushes, group)
+            self._working -= 1
+
+    async def _work_signals(self, group: asyncio.TaskGroup) -> None:
+        while True:
+            if not self._signals:
                 self._wake.clear()
-                self._working = False
                 await self._wake.wait()
-            self._working = True
-            if self._signals:
-                signals = list(self._signals)
-                self._signals.clear()
-                await self._fan_out_signals(signals, group)
-            if self._pushes:
-                count = min(len(self._pushes), self._settings.batch_pushes)
-                await self._fan_out([self._pushes.popleft() for _ in range(count)], group)
+            signals = list(self._signals)
+            self._signals.clear()
+            self._working += 1
+            await self._fan_out_signals(signals, group)
+            self._working -= 1
 
     async def drained(self) -> None:
-        """Return when nothing waits for its fan-out, for a node or to be reported."""
-        while self._pushes or self._signals or self._working or self._lanes.busy or self._outcomes.busy:
+        """Return when nothing waits for its fan-out here, for a node or to be reported."""
+        await self._queue.leave()
+        while self._queue.busy or self._signals or self._working or self._lanes.busy or self._outcomes.busy:
             await asyncio.sleep(0.01)
 
     def readings(self) -> list[Reading]:
         """For metrics."""
         return [
-            ("xinyu_delivery_queue", "Pushes waiting for their fan-out.", len(self._pushes)),
             ("xinyu_delivery_dropped_signals_total", "Signals dropped at a full queue.", self._dropped_signals),
             ("xinyu_delivery_located_nodes_total", "Target nodes of all batches.", self._located),
+            *self._queue.readings(),
             *self._outcomes.readings(),
             *self._attempts.readings(),
             *self._lanes.readings(),
@@ -105,7 +115,7 @@ class DeliveryService(DeliveryPort):
         try:
             located = await self._presence.locate(list(recipients))
         except XinyuError as error:
-            self._outcomes.failed(len(pushes))
+            self._outcomes.failed([push.key for push in pushes])
             log.warning("presence cannot be asked; pushes stay in the outbox", count=len(pushes), error=error.code)
             return
         batches = [(found.at, batch) for found in located if (batch := for_node(pushes, found))]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from xinyu.delivery.port import CompletionPort
-from xinyu.delivery.types import Completion
+from xinyu.delivery.types import Completion, PushKey
 from xinyu.kernel.errors import XinyuError
 from xinyu.telemetry.logs import get_logger
 from xinyu.telemetry.readings import Reading
@@ -16,9 +17,11 @@ log = get_logger(__name__)
 class Outcomes:
     """Reports completions off the fan-out, so that a slow owner of pushes delays no delivery."""
 
-    def __init__(self, port: CompletionPort, limit: int) -> None:
-        """`limit`: completions that wait here; what does not fit is not reported, and the outbox brings it again."""
+    def __init__(self, port: CompletionPort, limit: int, settled: Callable[[Sequence[PushKey]], None]) -> None:
+        """`limit`: completions that wait here; what does not fit is not reported, and the outbox brings it again.
+        `settled` hears of every push that the fan-out has done with, either way."""
         self._port = port
+        self._settled = settled
         self._limit = limit
         self._waiting: list[Completion] = []
         self._wake = asyncio.Event()
@@ -32,18 +35,21 @@ class Outcomes:
         """Whether completions wait or are being reported."""
         return bool(self._waiting) or self._reporting
 
-    def done(self, completions: list[Completion]) -> None:
+    def done(self, keys: Sequence[PushKey]) -> None:
         """Every node took these."""
+        completions = [Completion(conversation_id, seq) for conversation_id, seq in keys]
         self._done += len(completions)
         fitting = completions[: self._limit - len(self._waiting)]
         self._unreported += len(completions) - len(fitting)
         if fitting:
             self._waiting += fitting
             self._wake.set()
+        self._settled(keys)
 
-    def failed(self, count: int) -> None:
-        """So many pushes are left to the outbox."""
-        self._failed += count
+    def failed(self, keys: Sequence[PushKey]) -> None:
+        """These are left to the outbox."""
+        self._failed += len(keys)
+        self._settled(keys)
 
     async def run(self) -> None:
         """Report for ever."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, Receipt, Signal
+import abc
+
+from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, QueueState, Receipt, Signal
 from xinyu.kernel.port import Port, rpc
 
 
@@ -45,3 +47,11 @@ class CompletionPort(Port):
     @rpc(330, idempotent=True)
     async def complete(self, completions: list[Completion]) -> None:
         """These entries reached every node that had recipients."""
+
+
+class Backlog(abc.ABC):
+    """What was handed to delivery and waits outside of any process. No port: each process looks for itself."""
+
+    @abc.abstractmethod
+    async def backlog(self) -> QueueState:
+        """How much waits, and since when. Raises StorageUnavailable."""

@@ -7,6 +7,9 @@ import msgspec
 from xinyu.kernel.ids import ConversationId, LoginId, SessionId, UserId
 from xinyu.presence.types import NodeRef, SessionTarget
 
+PushKey = tuple[ConversationId, int]
+"""What a push is known by: its conversation and seq."""
+
 
 class Push(msgspec.Struct, frozen=True):
     """One log entry on its way to the members' sockets. Ordered and repeated until it arrives (G3, G4)."""
@@ -19,6 +22,11 @@ class Push(msgspec.Struct, frozen=True):
     origin_session: SessionId | None = None
     """The session that got the entry as its reply already and needs no push."""
     trace_id: str = ""
+
+    @property
+    def key(self) -> PushKey:
+        """What it is known by."""
+        return self.conversation_id, self.seq
 
 
 class Signal(msgspec.Struct, frozen=True):
@@ -59,6 +67,19 @@ class Completion(msgspec.Struct, frozen=True):
 
     conversation_id: ConversationId
     seq: int
+
+
+class QueueState(msgspec.Struct, frozen=True):
+    """What waits between the outbox and the fan-out."""
+
+    incarnation: str
+    """Another one: the queue has lost what was in it."""
+    depth: int
+    """Pushes in the queue, those in hand included."""
+    taken: int
+    """Of them, those that some fan-out has in hand."""
+    age_ms: int
+    """Since the oldest was put; 0 when there is none."""
 
 
 class CloseOrder(msgspec.Struct, frozen=True):

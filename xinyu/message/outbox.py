@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from xinyu.delivery.port import Backlog
+from xinyu.delivery.types import QueueState
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import new_hex_id
@@ -21,6 +23,9 @@ REMOVE_ROWS = 2000
 REGISTRATION_SECONDS = 2.5
 """Gateways look every second whether presence lost its memory, and register their sessions in one batch."""
 MARGIN_MS = 5000
+HANDED_OVER_MS = 500
+"""So long after its commit an entry may be put into delivery's queue."""
+NO_QUEUE = QueueState("", 0, 0, 0)
 
 
 class OutboxRun:
@@ -28,10 +33,19 @@ class OutboxRun:
     (younger rows are on their way from memory; two deliveries of one show once)."""
 
     def __init__(
-        self, store: OutboxStore, pusher: Pusher, presence: PresencePort, clock: Clock, settings: MessageSettings
+        self,
+        store: OutboxStore,
+        pusher: Pusher,
+        presence: PresencePort,
+        clock: Clock,
+        settings: MessageSettings,
+        backlog: Backlog | None = None,
     ) -> None:
+        """`backlog`: where pushes wait that were handed over, when that is outside of any process."""
         self._store = store
         self._presence = presence
+        self._backlog = backlog
+        self._queue = NO_QUEUE
         self._incarnation = ""
         self._same_ms = 0
         self._pusher = pusher
@@ -48,9 +62,7 @@ class OutboxRun:
         while True:
             lease_ms = int(self._settings.outbox_lease_seconds * 1000)
             if await self._replay_what_presence_lost():
-                now_ms = self._clock.now_ms()
-                stale_ms = int(self._settings.outbox_stale_seconds * 1000)
-                before_ms = now_ms - stale_ms if self._adopted_all else now_ms + 1
+                before_ms = self._before_ms()
                 while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
                     pass
                 self._adopted_all = True
@@ -60,20 +72,33 @@ class OutboxRun:
             await self._count()
             await self._clock.sleep(self._settings.outbox_sweep_seconds)
 
+    def _before_ms(self) -> int:
+        """What was committed before then is left over: not on its way from memory, nor waiting in delivery's queue (it
+        would be there twice, and use up its attempts while nobody takes it)."""
+        now_ms = self._clock.now_ms()
+        queued_ms = self._queue.age_ms + HANDED_OVER_MS if self._queue.depth else 0
+        if not self._adopted_all:
+            return now_ms + 1 - queued_ms
+        return now_ms - max(int(self._settings.outbox_stale_seconds * 1000), queued_ms)
+
     async def _replay_what_presence_lost(self) -> bool:
         """When presence came back without its memory, entries found no sessions for a while and count as delivered:
-        they are delivered again, once the gateways have had their time to register (G4). False while presence is away:
-        a claim then would use up an attempt, and hold its row when presence is back."""
+        they are delivered again, once the gateways have had their time to register (G4); so is what delivery's queue
+        lost with its memory. False while either is away: a claim then would use up an attempt, and hold its row when
+        both are back."""
         now_ms = self._clock.now_ms()
         try:
             found = await self._presence.incarnation()
+            if self._backlog is not None:
+                self._queue = await self._backlog.backlog()
+                found += f" {self._queue.incarnation}"
         except XinyuError:
             return False  # nothing counts as delivered meanwhile
         if self._incarnation not in ("", found):
             await self._clock.sleep(REGISTRATION_SECONDS)
             self._pusher.forget_delivered()
             count = await self._store.reopen(self._same_ms - MARGIN_MS)
-            log.warning("presence lost its memory; delivering again", count=count)
+            log.warning("presence or delivery's queue lost its memory; delivering again", count=count)
         self._incarnation, self._same_ms = found, now_ms
         return True
 
@@ -86,6 +111,8 @@ class OutboxRun:
             ("xinyu_outbox_oldest_seconds", "Age of the oldest of them.", age),
             ("xinyu_outbox_dispatched_total", "Left-over entries that were dispatched again.", self._brought),
             ("xinyu_outbox_quarantined", "Entries given up after too many attempts.", c.quarantined),
+            ("xinyu_outbox_queue_depth", "Pushes in delivery's streams (delivery.queue: redis).", self._queue.depth),
+            ("xinyu_outbox_queue_age_seconds", "Age of the oldest of them.", self._queue.age_ms / 1000),
         ]
 
     async def _adopt(self, before_ms: int, lease_ms: int) -> int:

@@ -46,7 +46,8 @@ class OutboxStore(abc.ABC):
 
     @abc.abstractmethod
     async def reopen(self, done_after_ms: int) -> int:
-        """Count entries delivered since then as undelivered again, as far as their rows are kept; how many."""
+        """Count entries delivered since then as undelivered again, as far as their rows are kept; how many. Claims
+        end: what they were dispatched to may have lost them."""
 
     @abc.abstractmethod
     async def remove_done(self, done_before_ms: int, limit: int) -> int:

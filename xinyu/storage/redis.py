@@ -44,7 +44,11 @@ class Script:
 
     def on(self, key: str, *arguments: Value) -> Call:
         """A call of the script on one key."""
-        return Call(("EVALSHA", self.sha, 1, key, *arguments), self)
+        return self.on_all((key,), *arguments)
+
+    def on_all(self, keys: Sequence[str], *arguments: Value) -> Call:
+        """A call of the script on keys that share a slot."""
+        return Call(("EVALSHA", self.sha, len(keys), *keys, *arguments), self)
 
 
 class Call(NamedTuple):

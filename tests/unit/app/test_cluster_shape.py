@@ -9,7 +9,7 @@ import pytest
 from xinyu.app.cluster.membership import roles_called_by
 from xinyu.app.roles import ROLE_OF, ROLES
 from xinyu.app.settings import ConfigError, Settings
-from xinyu.app.settings_files import layered
+from xinyu.app.settings_files import layered, merged
 from xinyu.app.shape import asked_for_names, check_shape
 from xinyu.gateway.predecessor.settings import PredecessorSettings
 
@@ -64,9 +64,33 @@ def test_common_limits_need_a_redis_where_clients_come_in() -> None:
     check(gateway={"limits_store": "redis"}, roles=("media",))
 
 
+def test_deliverys_queue_needs_a_redis_where_pushes_are_put_or_taken() -> None:
+    alone = {"presence": {}, "delivery": {"queue": "redis"}}
+    with pytest.raises(ConfigError, match=r"delivery.redis_url: delivery.queue: redis needs it") as error:
+        check_shape(Settings(**alone))
+    assert "\n" not in str(error.value)
+    for name in ("delivery.redis_url", "presence.redis_url"):
+        section, field = name.split(".")
+        url = {field: "redis://127.0.0.1:6379/0"}
+        check_shape(Settings(**merged(alone, {section: url})))
+    for role in ("message", "delivery"):
+        check(roles=(role,), delivery={"queue": "redis"})
+
+
+def test_all_who_put_pushes_or_take_them_mean_the_same_queue() -> None:
+    others: dict[str, Any] = {"d": {"roles": ["delivery"], "delivery": {"queue": "local"}}, "m": {"roles": ["message"]}}
+    with pytest.raises(ConfigError, match=r"delivery.queue: redis here, local in d; it must be the same in all"):
+        check(roles=("message",), delivery={"queue": "redis"}, processes=others)
+    check(roles=("message",), processes=others)
+    check(roles=("user",), delivery={"queue": "redis"}, processes=others)
+    others["d"]["roles"] = ["media"]
+    check(roles=("message",), delivery={"queue": "redis"}, processes=others)
+
+
 @pytest.mark.parametrize(
     ("section", "values", "says"),
     [
+        ("delivery", {"queue": "redis", "stream_in_hand": 9, "lane_pushes": 8}, "delivery.stream_in_hand: must not"),
         ("presence", {"store": "redis"}, "presence.redis_url is missing"),
         ("discovery", {"registry": "zookeeper"}, "discovery.zookeeper_hosts is missing"),
         ("rpc", {"tls_cert_path": "c.pem"}, "rpc.tls_key_path is missing"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 import pytest
@@ -15,8 +15,10 @@ from testkit.waiting import eventually
 from xinyu.delivery.fanout import DeliveryService
 from xinyu.delivery.nodes import Deliverers, LocalDeliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort
+from xinyu.delivery.queue import PushQueue
+from xinyu.delivery.queue_memory import MemoryPushQueue
 from xinyu.delivery.settings import DeliverySettings
-from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, Receipt, Signal
+from xinyu.delivery.types import CloseOrder, Completion, NodePush, NodeSignal, Push, PushKey, Receipt, Signal
 from xinyu.kernel.errors import Overloaded, Unavailable
 from xinyu.kernel.ids import ConversationId, DeviceId, NodeId, SessionId, UserId
 from xinyu.presence.service import PresenceService
@@ -105,14 +107,16 @@ class WatchedPresence(PresenceService):
 class World(CompletionPort):
     """A fan-out between what it asks and what it tells."""
 
-    def __init__(self, settings: DeliverySettings) -> None:
+    def __init__(self, settings: DeliverySettings, queue: PushQueue | None = None) -> None:
         self.presence = WatchedPresence()
         self.cluster = Cluster()
         self.left, self.right = self.cluster.nodes[LEFT], self.cluster.nodes[RIGHT]
         self.completed: list[Completion] = []
         self.owed: dict[int, set[int]] = {}
         self.completions_away = False
-        self.service = DeliveryService(self.presence, self, self.cluster, settings)
+        self.service = DeliveryService(
+            self.presence, self, self.cluster, settings, queue or MemoryPushQueue(settings.queue_pushes)
+        )
 
     async def complete(self, completions: list[Completion]) -> None:
         if self.completions_away:
@@ -234,7 +238,8 @@ async def test_lanes_are_bounded_and_end(world: World) -> None:
 
 async def test_a_node_that_is_here_needs_no_lane(settings: DeliverySettings) -> None:
     world = World(settings)
-    world.service = DeliveryService(world.presence, world, LocalDeliverers(LEFT, world.left), settings)
+    here = LocalDeliverers(LEFT, world.left)
+    world.service = DeliveryService(world.presence, world, here, settings, MemoryPushQueue(100))
     await world.connect(ANN, "a1", LEFT)
     run = asyncio.create_task(world.service.run())
     world.left.gate.clear()
@@ -412,6 +417,43 @@ async def test_a_fan_out_that_crashed_and_was_restarted_reaches_every_node_again
     run = asyncio.create_task(world.service.run())
     await world.bring(push(2, ANN))
     assert [seq for seq, _ in world.right.got] == [seq for seq, _ in world.left.got] == [2]
+    run.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await run
+
+
+class WatchedQueue(MemoryPushQueue):
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(100)
+        self.told: list[PushKey] = []
+        self.abandoned = 0
+        self.left = 0
+
+    def settled(self, keys: Iterable[PushKey]) -> None:
+        self.told += keys
+
+    def abandon(self) -> None:
+        self.abandoned += 1
+
+    async def leave(self) -> None:
+        self.left += 1
+
+
+async def test_its_queue_hears_of_every_push_once_whatever_became_of_it(settings: DeliverySettings) -> None:
+    queue = WatchedQueue()
+    world = World(settings, queue)
+    await world.connect(ANN, "a1", LEFT)
+    await world.connect(BOB, "b1", RIGHT)
+    run = asyncio.create_task(world.service.run())
+    world.left.away = True
+    await world.bring(push(1, ANN), push(2, BOB), push(3, ANN, BOB), push(4, CID))
+    assert sorted(queue.told) == [(TALK, seq) for seq in (1, 2, 3, 4)]
+    world.presence.away = True
+    await world.bring(push(5, ANN))
+    assert queue.told[-1] == (TALK, 5)
+    assert (queue.abandoned, queue.left) == (1, 2), "a new run has nothing in hand; who drains takes no more"
     run.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await run

@@ -15,8 +15,8 @@ from testkit.contacts import port_of
 from testkit.logs import followed, named
 from testkit.messages import ANN, BOB, MessageStores, message, message_database
 from testkit.waiting import eventually
-from xinyu.delivery.port import DeliveryPort
-from xinyu.delivery.types import Completion, Push
+from xinyu.delivery.port import Backlog, DeliveryPort
+from xinyu.delivery.types import Completion, Push, QueueState
 from xinyu.kernel.errors import Overloaded, Unavailable
 from xinyu.kernel.ids import ConversationId, SessionId
 from xinyu.message.outbox import OutboxRun
@@ -33,7 +33,9 @@ SETTINGS = MessageSettings(outbox_attempts=3)
 class Process:
     """The part of a message process that dispatches, with a delivery that a test can make refuse."""
 
-    def __init__(self, stores: MessageStores, clock: ManualClock, limit: int = 1000) -> None:
+    def __init__(
+        self, stores: MessageStores, clock: ManualClock, limit: int = 1000, backlog: Backlog | None = None
+    ) -> None:
         self.clock = clock
         self.dispatched: list[Push] = []
         self.refusing = False
@@ -42,7 +44,7 @@ class Process:
         self.presence_is_away = False
         self.asked = 0
         presence = port_of(PresencePort, incarnation=self._incarnation)
-        self.outbox = OutboxRun(stores.outbox, self.pusher, presence, clock, SETTINGS)
+        self.outbox = OutboxRun(stores.outbox, self.pusher, presence, clock, SETTINGS, backlog)
         self._runs: list[asyncio.Task[None]] = []
 
     async def _dispatch(self, pushes: list[Push]) -> None:
@@ -94,8 +96,8 @@ class World:
         self.stores, self.pair = stores, pair
         self.clock = ManualClock()
 
-    def process(self, limit: int = 1000) -> Process:
-        return Process(self.stores, self.clock, limit)
+    def process(self, limit: int = 1000, backlog: Backlog | None = None) -> Process:
+        return Process(self.stores, self.clock, limit, backlog)
 
     async def commit(self, count: int = 1, session: str | None = None) -> list[Appended]:
         """Messages that are in the log and of which nobody was told."""
@@ -191,6 +193,65 @@ async def test_no_attempt_is_used_up_while_presence_is_away_however_long_that_la
     await process.swept()
     world.clock.jump(2.0)
     await eventually(lambda: process.seqs == [1])
+    await process.kill()
+
+
+class Streams(Backlog):
+    """A queue between the processes, as it shows itself."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.incarnation = "first"
+        self.oldest_ms: int | None = None
+        self.is_away = False
+        self._clock = clock
+
+    async def backlog(self) -> QueueState:
+        if self.is_away:
+            raise StorageUnavailable()
+        if self.oldest_ms is None:
+            return QueueState(self.incarnation, 0, 0, 0)
+        return QueueState(self.incarnation, 1, 0, self._clock.now_ms() - self.oldest_ms)
+
+
+async def test_what_waits_in_deliverys_queue_is_not_left_over_however_long_that_lasts(world: World) -> None:
+    """Nobody delivers: no row is quarantined for it, and the queue gets nothing twice."""
+    streams = Streams(world.clock)
+    process = world.process(backlog=streams)
+    process.start()
+    await process.swept()
+    await world.commit()  # and another process died before it handed it over
+    world.clock.jump(1.0)
+    streams.oldest_ms = world.clock.now_ms()
+    process.pusher.push(await world.commit())
+    await process.later(lambda: 1 in process.seqs)
+    await process.pusher.complete([Completion(world.pair, 1)])
+    asked = process.asked
+    await process.later(lambda: process.asked >= asked + 20)
+    assert process.seqs == [2, 1], "1 is older than all that waits there, 2 waits there"
+    assert process.reading("xinyu_outbox_quarantined") == 0
+    assert process.reading("xinyu_outbox_queue_depth") == 1
+    assert process.reading("xinyu_outbox_queue_age_seconds") >= 40
+    await process.kill()
+
+
+async def test_what_deliverys_queue_lost_comes_at_once_though_it_is_claimed(world: World) -> None:
+    streams = Streams(world.clock)
+    await world.commit()  # left by a crash
+    process = world.process(backlog=streams)
+    process.start()
+    await eventually(lambda: process.seqs == [1])  # claimed, in the queue
+    await process.swept()
+    streams.is_away = True
+    asked = process.asked
+    world.clock.jump(2.0)
+    await eventually(lambda: process.asked > asked)
+    await process.swept()
+    streams.is_away, streams.incarnation = False, "second"
+    world.clock.jump(2.0)
+    await eventually(lambda: process.asked > asked + 1)
+    await process.swept()
+    world.clock.jump(2.5)  # the gateways' time to register
+    await eventually(lambda: process.seqs == [1, 1])
     await process.kill()
 
 

@@ -13,7 +13,11 @@ from xinyu.app.settings import Settings
 from xinyu.delivery.fanout import DeliveryService
 from xinyu.delivery.nodes import Deliverers, LocalDeliverers
 from xinyu.delivery.port import CompletionPort, DelivererPort, DeliveryPort
+from xinyu.delivery.queue import PushQueue, QueuedDelivery
+from xinyu.delivery.queue_memory import MemoryPushQueue
+from xinyu.delivery.queue_redis import RedisPushQueue
 from xinyu.gateway.predecessor.calling import Caller
+from xinyu.kernel.clock import Clock
 from xinyu.media.port import MediaPort
 from xinyu.message.addressing import Conversations
 from xinyu.message.appender import Appender
@@ -40,6 +44,9 @@ from xinyu.presence.types import NodeRef
 from xinyu.storage.redis import RedisDatabase
 from xinyu.storage.sql import Database
 
+SHORTEST_QUEUE_TIMEOUT = 1.0
+"""In seconds: reading a stream waits for news, which must not look like a Redis that is away."""
+
 
 def _lanes(database: Database, batches_in_flight: int) -> int:
     """SQLite has one writer; on MySQL several batches are in flight, on disjoint conversations."""
@@ -61,6 +68,30 @@ def _presence_store(settings: PresenceSettings, redis: RedisDatabase | None) -> 
     if redis is None:
         return MemoryPresenceStore()
     return RedisPresenceStore(redis, settings.lease_seconds, settings.redis_prefix)
+
+
+def _queue_redis(settings: Settings) -> RedisDatabase | None:
+    if settings.delivery.queue == "local":
+        return None
+    presence = settings.presence
+    timeout_seconds = max(SHORTEST_QUEUE_TIMEOUT, presence.redis_timeout_seconds)
+    return RedisDatabase(settings.queue_redis_url, presence.redis_pool_size, timeout_seconds)
+
+
+def _push_queue(settings: Settings, redis: RedisDatabase | None, clock: Clock) -> PushQueue:
+    if redis is None:
+        return MemoryPushQueue(settings.delivery.queue_pushes)
+    return RedisPushQueue(redis, settings.presence.redis_prefix, settings.delivery, clock)
+
+
+def _outlet(settings: Settings, delivery: DeliveryPort, queue: PushQueue) -> DeliveryPort:
+    """Where committed entries are handed over: by a call to whoever hosts delivery, or through the queue."""
+    return delivery if settings.delivery.queue == "local" else QueuedDelivery(queue, delivery)
+
+
+def _backlog(settings: Settings, queue: PushQueue) -> PushQueue | None:
+    """A queue that outlives the processes."""
+    return None if settings.delivery.queue == "local" else queue
 
 
 def _node_deliverers(here: NodeRef, deliverer: DelivererPort, placement: Placement, links: Links | None) -> Deliverers:
@@ -105,13 +136,18 @@ class DeliveryContainer(PresenceContainer):
         Infrastructure.placement,
         predecessor_caller,
     )
+    queue_redis = providers.Singleton(_queue_redis, Infrastructure.settings)
+    push_queue = providers.Singleton(_push_queue, Infrastructure.settings, queue_redis, Infrastructure.clock)
     delivery_service = providers.Singleton(
         DeliveryService,
         stub(PresencePort),
         stub(CompletionPort),
         deliverers,
         Infrastructure.settings.provided.delivery,
+        push_queue,
     )
+    outlet = providers.Singleton(_outlet, Infrastructure.settings, stub(DeliveryPort), push_queue)
+    backlog = providers.Singleton(_backlog, Infrastructure.settings, push_queue)
 
 
 class MessageContainer(DeliveryContainer):
@@ -127,7 +163,7 @@ class MessageContainer(DeliveryContainer):
     outbox_store = providers.Singleton(OutboxStoreSql, message_db, _keep)
     effect_store = providers.Singleton(EffectStoreSql, message_db)
     conversations = providers.Singleton(Conversations, log_store, _mine.conversation_cache)
-    pusher = providers.Singleton(Pusher, stub(DeliveryPort), outbox_store, _clock, _mine.push_queue)
+    pusher = providers.Singleton(Pusher, DeliveryContainer.outlet, outbox_store, _clock, _mine.push_queue)
     appender = providers.Singleton(
         Appender, log_store, pusher, _clock, _mine, providers.Callable(_lanes, message_db, _mine.batches_in_flight)
     )
@@ -155,4 +191,6 @@ class MessageContainer(DeliveryContainer):
     )
     device_service = providers.Singleton(DeviceService, device_store, _clock)
     effect_service = providers.Singleton(EffectService, effect_store, pusher, _clock)
-    outbox_run = providers.Singleton(OutboxRun, outbox_store, pusher, stub(PresencePort), _clock, _mine)
+    outbox_run = providers.Singleton(
+        OutboxRun, outbox_store, pusher, stub(PresencePort), _clock, _mine, DeliveryContainer.backlog
+    )

@@ -65,6 +65,8 @@ class OutboxStoreSql(OutboxStore):
     async def reopen(self, done_after_ms: int) -> int:
         def work(connection: Connection) -> int:
             undone = sa.update(OUTBOX).where(_O.done_ms >= done_after_ms).values(done_ms=None, lease_until_ms=0)
+            held = sa.update(OUTBOX).where(_O.done_ms.is_(None), _O.lease_until_ms > 0).values(lease_until_ms=0)
+            connection.execute(held)
             return int(connection.execute(undone).rowcount)
 
         return await self._db.write(work)
