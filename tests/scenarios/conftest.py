@@ -74,12 +74,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One shape after the other, each on one worker, and stories with the same settings together."""
+    """One deployment after the other, each on one worker with all its stories; a module that has one of its own may be
+    told beside them. The largest shape comes first, so that no worker is left with it at the end."""
     order = list(SHAPES)
     for item in items:
-        shape = shape_of(item)
-        item.add_marker(pytest.mark.xdist_group(shape or item.path.name))
-    items.sort(key=lambda item: (order.index(shape_of(item)) if shape_of(item) else -1, repr(settings_of(item))))
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+    items.sort(key=lambda item: (-order.index(shape_of(item)) if shape_of(item) else 1, group_of(item)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """The deployment that a test shares with others."""
+    shape, module = shape_of(item), getattr(item, "module", None)
+    if not shape or "placement" in vars(module):
+        return f"{shape} {item.path.name}"
+    return f"{shape} {repr(settings_of(item)) if settings_of(item) else ''}"
 
 
 def settings_of(item: pytest.Item) -> Mapping[str, Any]:
