@@ -19,6 +19,8 @@ from bench.checker import Conversation
 from bench.wire import Socket, SocketClosed, connect, text_frame
 
 ACK_SECONDS = 2.0
+DOUBTFUL = frozenset({"transport.deadline", "transport.unavailable", "storage.commit_unknown"})
+"""Errors that do not tell whether the message was stored."""
 _TEXT = "0123456789" * 10
 _ID_HOLE, _MSG_ID_HOLE = "#" * 8, "@" * 32
 
@@ -143,7 +145,7 @@ class Pair:
             self._half(msg_id)
         elif frame.event == "error" and frame.payload is not None:
             msg_id = self._requests.pop(frame.id, "")
-            self.log.refused.add(msg_id)
+            (self.log.doubtful if frame.payload.error in DOUBTFUL else self.log.refused).add(msg_id)
             self.refusals[frame.payload.error] = self.refusals.get(frame.payload.error, 0) + 1
             if self._open.pop(msg_id, None):
                 self.on_done(self)

@@ -20,9 +20,11 @@ class Conversation:
     acked: list[tuple[str, int]] = field(default_factory=list)
     """(msg_id, seq) of each reply, in order of arrival."""
     refused: set[str] = field(default_factory=set)
-    """msg_ids that were answered with an error."""
+    """msg_ids that were answered with an error which says that nothing was stored."""
     delivered: list[tuple[str, int]] = field(default_factory=list)
     """(msg_id, seq) of each push, in order of arrival."""
+    doubtful: set[str] = field(default_factory=set)
+    """msg_ids that were answered with an error which leaves it open, as a passed deadline does."""
 
 
 @dataclass(slots=True)
@@ -61,7 +63,7 @@ def check(conversations: Iterable[Conversation]) -> Verdict:
 
     `lost`: acked, never delivered. `duplicated`: delivered twice. `reordered`: a seq not above the one before.
     `gap`: a seq left out. `seq`: acked and delivered under two numbers, or one number for two messages.
-    `unanswered`: sent, neither acked nor refused. `foreign`: delivered, not sent by this run. `phantom`: refused, yet
+    `unanswered`: sent, without an answer. `foreign`: delivered, not sent by this run. `phantom`: refused, yet
     delivered.
     """
     verdict = Verdict()
@@ -75,7 +77,7 @@ def _check_acks(conversation: Conversation, verdict: Verdict) -> None:
     seq_of = dict(conversation.acked)
     arrived = {msg_id for msg_id, _ in conversation.delivered}
     verdict.acked += len(seq_of)
-    verdict.refused += len(conversation.refused)
+    verdict.refused += len(conversation.refused) + len(conversation.doubtful)
     if len(seq_of) != len(conversation.acked):
         verdict.add("acked twice", conversation.name)
     if len(set(seq_of.values())) != len(seq_of):
@@ -83,7 +85,7 @@ def _check_acks(conversation: Conversation, verdict: Verdict) -> None:
     for msg_id, seq in seq_of.items():
         if msg_id not in arrived:
             verdict.add("lost", f"{conversation.name} seq {seq} {msg_id}")
-    for msg_id in conversation.sent - seq_of.keys() - conversation.refused:
+    for msg_id in conversation.sent - seq_of.keys() - conversation.refused - conversation.doubtful:
         verdict.add("unanswered", f"{conversation.name} {msg_id}")
 
 

@@ -111,6 +111,14 @@ def test_what_nobody_sent_is_wrong() -> None:
     assert set(check([conversation]).violations) == {"foreign"}
 
 
+def test_what_was_refused_must_not_come_what_was_left_open_may() -> None:
+    refused = Conversation("talk 1", {"a", "b"}, [("a", 1)], {"b"}, [("a", 1), ("b", 2)])
+    left_open = Conversation("talk 1", {"a", "b", "c"}, [("a", 1)], set(), [("a", 1), ("b", 2)], {"b", "c"})
+    assert set(check([refused]).violations) == {"phantom"}
+    assert not check([left_open]).wrong
+    assert check([left_open]).refused == 2
+
+
 def test_what_came_before_the_run_is_no_part_of_it() -> None:
     conversation = Conversation("talk 1", {"a"}, [("a", 4)], set(), [("greeting", 1), ("a", 4)])
     assert not check([conversation]).wrong
