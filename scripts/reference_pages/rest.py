@@ -20,7 +20,8 @@ of [errors](errors.md). Except where it says "no token", a route wants `Authoriz
 answers 401 without a good one. `X-Trace-ID` is adopted from the request and returned. What answers look like,
 field by field, is the contract of the web clients; `/ping`, `/livez` and `/readyz` are served beside these
 routes. Another path, or another method, is a 404 of the same form, whose `error` is `request.no_route`. What is no HTTP
-gets 400, and a head of more than 64 KiB 431: both as bare text, and the connection ends."""
+gets 400, and a head of more than 64 KiB 431 (414 or 431 for a WebSocket's handshake, with a line of more than 8 KiB or
+more than 128 fields): all as bare text, and the connection ends."""
 
 
 def rest_page() -> str:

@@ -19,7 +19,7 @@ from xinyu.rpc.wire import Response
 ERRORS = known_errors()
 REFUSALS = frozenset(STATUS_OF[category] for category in Category) - {500, 503, 504}
 """A healthy server has no trouble of its own to tell of, whatever it is asked."""
-BARE = frozenset({100, 200, 204, 206, 304, 400, 401, 403, 404, 405, 409, 413, 416, 426, 429, 431})
+BARE = frozenset({100, 200, 204, 206, 304, 400, 401, 403, 404, 405, 409, 413, 414, 416, 426, 429, 431})
 """What bytes that are HTTP in part may be answered; 101 comes before frames."""
 CLOSES = frozenset(map(int, CloseCode)) | {1005}
 EVENTS = {*SERVER, *PLAIN}

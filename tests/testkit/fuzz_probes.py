@@ -88,6 +88,10 @@ class HttpProbe:
         self._connection.close()
 
 
+class Refused(Exception):
+    """A handshake came to nothing; with the status."""
+
+
 class SocketFrame(NamedTuple):
     """A frame as it came."""
 
@@ -120,7 +124,7 @@ class SocketProbe:
     """A WebSocket of which every byte is ours to choose."""
 
     def __init__(self, url: str, **query: str) -> None:
-        """Raises ConnectionError where the handshake is refused."""
+        """Raises Refused."""
         self._link = socket.create_connection(place_of(url), ANSWER_SECONDS)
         self._held = b""
         path = urlsplit(url).path + "?" + "&".join(f"{name}={quote(value)}" for name, value in query.items())
@@ -129,9 +133,13 @@ class SocketProbe:
             f"GET {path} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
-        head = self._until(b"\r\n\r\n")
-        if b" 101 " not in head:
-            raise ConnectionError(head[:100])
+        try:
+            head = self._until(b"\r\n\r\n")
+            if b" 101 " not in head:
+                raise Refused(int(head.split()[1]))
+        except BaseException:
+            self._link.close()
+            raise
 
     def send(self, data: bytes) -> None:
         """Raw bytes; a server that hung up already is no trouble."""

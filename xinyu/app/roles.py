@@ -33,12 +33,12 @@ class RoleSpec:
 
 
 ROLES: dict[str, RoleSpec] = {
-    "gateway_http": RoleSpec("REST for clients", readings=("authenticator",), listeners=("http",)),
+    "gateway_http": RoleSpec("REST for clients", readings=("authenticator", "services"), listeners=("http",)),
     "gateway_ws": RoleSpec(
         "WebSocket for clients",
         ports={DelivererPort: "deliverer"},
         runs=("deliverer", "socket_housekeeping"),
-        readings=("authenticator", "hub", "requests", "deliverer"),
+        readings=("authenticator", "services", "hub", "requests", "deliverer"),
         drains=("requests",),
         listeners=("ws",),
     ),
@@ -52,7 +52,7 @@ ROLES: dict[str, RoleSpec] = {
             CodePort: "code_service",
         },
         runs=("user_housekeeping",),
-        readings=("databases",),
+        readings=("databases", "password_queue"),
         domain="user",
     ),
     "contact": RoleSpec(
@@ -108,7 +108,7 @@ ROLES: dict[str, RoleSpec] = {
         "uploads and files",
         ports={UploadPort: "upload_service", MediaPort: "media_service", EmoticonPort: "emoticon_service"},
         runs=("upload_sweep",),
-        readings=("databases",),
+        readings=("databases", "images"),
         domain="media",
     ),
 }

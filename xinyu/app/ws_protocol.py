@@ -94,6 +94,14 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(JoinedTransport(cast(asyncio.Transport, transport), self.loop))
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # Refused by the library, which has its answer ready; uvicorn would neither send it nor hang up.
+            self.close_sent = self.handshake_initiated = True
+            self.transport.write(b"".join(self.conn.data_to_send()))
+            self.transport.close()
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):  # the handshake was accepted; its application starts in the next loop turn

@@ -12,6 +12,7 @@ import abc
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.clock import Clock, SystemClock
 from xinyu.kernel.errors import Overloaded
+from xinyu.telemetry.readings import Reading
 
 MAX_KEYS = 100_000
 UNTOLD_SHARE = 8
@@ -60,6 +61,7 @@ class Rate:
         self._clock = clock
         self._shared = shared
         self._windows: dict[str | int, _Window] = {}
+        self.refused = 0
 
     async def hit(self, key: str | int, amount: int = 1) -> None:
         """Count. Raises Overloaded with `retry_after_ms`. Many at once may go over the limit, and are paid for by a
@@ -72,7 +74,7 @@ class Rate:
             window = self._begin(key, now)
         used = window.known + window.untold
         if used >= self._limit:
-            raise _refusal(window, now)
+            raise self._refusal(window, now)
         window.untold += amount
         if used + amount > self._limit:
             window.ends += (used + amount - self._limit) / self._limit * self._seconds
@@ -101,11 +103,11 @@ class Rate:
             return  # each gateway by itself, meanwhile
         window.known = max(window.known, total)
         if total - amount >= self._limit:
-            raise _refusal(window, now)
+            raise self._refusal(window, now)
 
-
-def _refusal(window: _Window, now: float) -> Overloaded:
-    return Overloaded(retry_after_ms=max(1, round((window.ends - now) * 1000)))
+    def _refusal(self, window: _Window, now: float) -> Overloaded:
+        self.refused += 1
+        return Overloaded(retry_after_ms=max(1, round((window.ends - now) * 1000)))
 
 
 class RateLimits:
@@ -134,3 +136,8 @@ class RateLimits:
     async def check_socket_request(self, user_id: int) -> None:
         """Count a request on a socket that does not count as a message."""
         await self._sockets.hit(user_id)
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        refused = sum(rate.refused for rate in (self._addresses, self._users, self._sends, self._sockets))
+        return [("xinyu_limited_total", "Requests and messages refused because of a rate limit.", refused)]

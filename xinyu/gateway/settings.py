@@ -24,6 +24,9 @@ class GatewaySettings(BaseModel):
     max_json_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON body, in bytes.")
     replay_window_seconds: float = Field(30.0, gt=0, description="How long a create is answered from memory.")
     replay_window_size: int = Field(10_000, ge=1, description="How many creates are remembered.")
+    max_requests: int = Field(
+        20_000, ge=1, description="Requests of all clients that run at once, REST and socket, before more are refused."
+    )
     login_cache_seconds: float = Field(3.0, gt=0, le=5, description="How long a login's state is believed.")
     requests_per_minute_per_user: int = Field(1200, ge=0, description="REST requests of one user; 0 is no limit.")
     requests_per_minute_per_ip: int = Field(6000, ge=0, description="REST requests of one address; 0 is no limit.")
@@ -50,6 +53,9 @@ class GatewaySettings(BaseModel):
     retransmit_seconds: float = Field(3.0, gt=0, description="An unacknowledged push is repeated after this long.")
     ack_window_frames: int = Field(500, ge=1, description="Pushes awaiting their ack per session.")
     order_hold_ms: int = Field(200, ge=0, description="How long a push waits for its predecessor.")
+    order_hold_pushes: int = Field(
+        1000, ge=1, description="Pushes of one conversation that wait so; with more the gap is read from the log."
+    )
     cursor_flush_seconds: float = Field(10.0, gt=0, description="Device cursors are stored at least this often.")
     catch_up_limit: int = Field(500, ge=1, description="Pushes per conversation when a client without sync reconnects.")
     revocation_sweep_seconds: float = Field(2.0, gt=0, le=4, description="How often open sockets' logins are checked.")

@@ -24,8 +24,10 @@ from xinyu.media.formats import (
     image_size,
     recognise,
 )
+from xinyu.telemetry.readings import Reading
 
 _DECODERS = {PNG: "PNG", JPEG: "JPEG", GIF: "GIF", WEBP: "WEBP", BMP: "BMP"}
+RETRY_MS = 1000
 _TRANSPARENT = frozenset(("RGBA", "LA", "PA", "RGBa", "La"))
 
 
@@ -37,12 +39,14 @@ class PillowImages(Images):
         self._box = thumbnail_pixels
         self._room = workers + queue
         self._present = 0
+        self._refused = 0
         self._turn = asyncio.Semaphore(workers)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="images")
 
     async def inspect(self, read: Callable[[], Awaitable[bytes]]) -> Picture:
         if self._present >= self._room:
-            raise ImagesBusy()
+            self._refused += 1
+            raise ImagesBusy(retry_after_ms=RETRY_MS)
         self._present += 1
         try:
             async with self._turn:
@@ -50,6 +54,13 @@ class PillowImages(Images):
                 return await asyncio.get_running_loop().run_in_executor(self._threads, self._inspect, data)
         finally:
             self._present -= 1
+
+    def readings(self) -> list[Reading]:
+        """For metrics."""
+        return [
+            ("xinyu_images_waiting", "Images that are checked or wait for it.", self._present),
+            ("xinyu_images_refused_total", "Images refused because too many waited.", self._refused),
+        ]
 
     def close(self) -> None:
         """Finish what runs."""

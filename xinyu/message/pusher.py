@@ -27,7 +27,7 @@ class Pusher(CompletionPort):
     """Dispatches after the commit, off the sender's wait. What cannot be dispatched now stays in the outbox."""
 
     def __init__(self, delivery: DeliveryPort, outbox: OutboxStore, clock: Clock, limit: int = 20_000) -> None:
-        """`limit`: entries that wait here for delivery to take them."""
+        """`limit`: entries that wait here for delivery to take them, and delivered ones that wait to be settled."""
         self._delivery = delivery
         self._outbox = outbox
         self._clock = clock
@@ -35,6 +35,7 @@ class Pusher(CompletionPort):
         self._waiting: list[Push] = []
         self._limit = limit
         self._left = 0
+        self._forgotten = 0
         self._wake = asyncio.Event()
 
     def push(self, appended: Sequence[Appended]) -> None:
@@ -56,7 +57,9 @@ class Pusher(CompletionPort):
         self._wake.set()
 
     async def complete(self, completions: list[Completion]) -> None:
-        self._delivered += [(c.conversation_id, c.seq) for c in completions]
+        fitting = completions[: max(0, self._limit - len(self._delivered))]
+        self._forgotten += len(completions) - len(fitting)
+        self._delivered += [(c.conversation_id, c.seq) for c in fitting]
 
     def take_delivered(self) -> list[OutboxKey]:
         """Outbox rows to settle in the next transaction."""
@@ -84,6 +87,11 @@ class Pusher(CompletionPort):
                 "xinyu_push_unsettled",
                 "Delivered entries whose outbox rows are still to be settled.",
                 len(self._delivered),
+            ),
+            (
+                "xinyu_push_forgotten_total",
+                "Delivered entries for which there was no room there; the outbox brings them again.",
+                self._forgotten,
             ),
         ]
 

@@ -16,6 +16,8 @@ from xinyu.rpc.settings import RpcSettings
 from xinyu.rpc.wire import Frame, FrameTooLong, Notify, Response, WireError, encode_notify, encode_request
 
 _LAST_SN = 2**32 - 1
+RETRY_MS = 100
+"""After which a call may be tried again that too many others waited before."""
 
 
 class NotSent(Unavailable):
@@ -90,7 +92,7 @@ class ClientConnection(RockConnection):
             raise NotSent(f"{self.address} takes no calls any more")
         limits = self.settings
         if len(self._calls) >= limits.calls_per_connection or self.pending_bytes >= limits.pending_bytes:
-            raise Overloaded(f"too many calls wait for {self.address}")
+            raise Overloaded(f"too many calls wait for {self.address}", retry_after_ms=RETRY_MS)
         sn = self._sn = self._sn % _LAST_SN + 1
         try:
             self.send(encode_request(sn, command, trace_id, body, self.gzip_to_peer))

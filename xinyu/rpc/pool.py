@@ -44,6 +44,7 @@ class ClientCounts:
     connects: int = 0
     connect_failures: int = 0
     breaks: int = 0
+    refused: int = 0
 
 
 class _Lane:
@@ -213,7 +214,10 @@ class RpcClient:
             _check_who(target, connection)
         try:
             response = await connection.call(command, trace_id, body, deadline)
-        except (NotSent, Overloaded):
+        except NotSent:
+            raise
+        except Overloaded:
+            self.counts.refused += 1
             raise
         except (Unavailable, DeadlineExceeded):
             self.counts.failures += 1
@@ -242,6 +246,7 @@ class RpcClient:
             ("xinyu_rpc_client_connects_total", "Connections made.", counts.connects),
             ("xinyu_rpc_client_connect_failures_total", "Connections not made.", counts.connect_failures),
             ("xinyu_rpc_client_breaks_total", "Rests given to targets that only failed.", counts.breaks),
+            ("xinyu_rpc_client_refused_total", "Attempts not sent: too many calls or bytes waited.", counts.refused),
             ("xinyu_rpc_client_connections", "Connections to other processes.", connections),
             ("xinyu_rpc_client_in_flight", "Calls that wait for an answer.", self.calling),
             ("xinyu_rpc_client_resting", "Addresses that get no calls now.", sum(pool.resting(now) for pool in pools)),

@@ -270,7 +270,9 @@ class RpcServer:
     def accept(self, connection: ServerConnection) -> bool:
         """A connection was made. False when there are too many."""
         self._connections.add(connection)
-        return len(self._connections) <= self.settings.connections
+        fits = len(self._connections) <= self.settings.connections
+        self.counts.turned_away += not fits
+        return fits
 
     def forget(self, connection: ServerConnection) -> None:
         """A connection is over."""

@@ -23,6 +23,7 @@ class ServerCounts:
     expired: int = 0
     called_off: int = 0
     bad_peers: int = 0
+    turned_away: int = 0
     seconds: Histogram = field(default_factory=lambda: Histogram(SECONDS))
 
     def served(self, label: str, peer: Peer | None, reply: Reply, seconds: float) -> None:
@@ -51,5 +52,6 @@ class ServerCounts:
             ("xinyu_rpc_server_expired_total", "Calls ended because their time was up.", self.expired),
             ("xinyu_rpc_server_called_off_total", "Calls whose caller stopped waiting.", self.called_off),
             ("xinyu_rpc_server_bad_peers_total", "Connections refused: no proof, or not Rock.", self.bad_peers),
+            ("xinyu_rpc_server_turned_away_total", "Connections refused: there were too many.", self.turned_away),
             ("xinyu_rpc_server_connections", "Connections from other processes.", connections),
         ]

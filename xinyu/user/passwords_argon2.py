@@ -3,24 +3,20 @@ understood too and replaced at the next log-in."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.low_level import Type
 
-from xinyu.kernel.errors import Overloaded
 from xinyu.user.errors import BadPassword, BadPasswordCipher
+from xinyu.user.hash_queue import HashQueue
 from xinyu.user.passwords import MAX_LENGTH, MIN_LENGTH, PasswordVault, Verdict
 from xinyu.user.sealing import PasswordOpener
 
-T = TypeVar("T")
 LEGACY_PREFIX = "pbkdf2_sha256$"
 MAX_LEGACY_ROUNDS = 10_000_000
 
@@ -36,34 +32,21 @@ class Argon2Cost(NamedTuple):
 class Argon2Vault(PasswordVault):
     """The adapter for production, and for tests with a small cost."""
 
-    def __init__(self, opener: PasswordOpener, cost: Argon2Cost, threads: int = 2, queue: int = 200) -> None:
+    def __init__(self, opener: PasswordOpener, cost: Argon2Cost, queue: HashQueue | None = None) -> None:
         self._opener = opener
         self._hasher = PasswordHasher(cost.time_cost, cost.memory_kib, cost.parallelism, type=Type.ID)
-        self._executor = ThreadPoolExecutor(threads, thread_name_prefix="password")
-        self._limit = threads + queue
-        self._running = 0
+        self._queue = queue or HashQueue()
         self._nobodys_hash = self._hasher.hash(secrets.token_hex(32))
 
     async def check(self, sent: str, stored_hash: str | None) -> Verdict:
-        return await self._run(lambda: self._check(sent, stored_hash))
+        return await self._queue.run(lambda: self._check(sent, stored_hash))
 
     async def hash_new(self, sent: str) -> str:
-        return await self._run(lambda: self._hash_new(sent))
+        return await self._queue.run(lambda: self._hash_new(sent))
 
     def close(self) -> None:
         """Let what runs finish and end the threads."""
-        self._executor.shutdown()
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        if self._running >= self._limit:
-            raise Overloaded(retry_after_ms=1000)
-        self._running += 1
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        future.add_done_callback(self._done)  # not in a finally: a cancelled caller does not stop the thread
-        return await future
-
-    def _done(self, _future: asyncio.Future[T]) -> None:
-        self._running -= 1
+        self._queue.close()
 
     def _check(self, sent: str, stored_hash: str | None) -> Verdict:
         password = self._opener.open(sent)

@@ -93,3 +93,20 @@ async def test_text_that_is_no_utf_8_is_closed_with_its_code_and_without_a_stack
     answer = await asyncio.wait_for(reader.read(), 5)
     assert answer[:4] == b"\x88" + bytes([len(answer) - 2]) + (1007).to_bytes(2, "big")
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "status"),
+    [("/" + "x" * 9000, "", 414), ("/", "X: " + "y" * 9000 + "\r\n", 431), ("/", "X: y\r\n" * 200, 431)],
+    ids=["address", "field", "fields"],
+)
+async def test_a_handshake_that_is_too_long_is_answered_and_ends(
+    listener: HttpListener, path: str, more: str, status: int
+) -> None:
+    """The bounds of the WebSocket library lie below those of HTTP; what is between must not stay connected for ever."""
+    reader, writer = await asyncio.open_connection(*listener.address)
+    head = "Host: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    writer.write(f"GET {path} HTTP/1.1\r\n{head}{more}Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode())
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    writer.close()

@@ -347,6 +347,15 @@ async def test_lost_completions_stop_nothing(world: World) -> None:
     assert (world.left.got, world.done) == ([(1, ["a1"]), (2, ["a1"])], [2])
 
 
+@pytest.mark.parametrize("settings", [DeliverySettings(queue_completions=2)])
+async def test_completions_are_bounded(world: World) -> None:
+    """What is not reported stays in the outbox, which delivers it again."""
+    await world.bring(push(1, ANN), push(2, ANN), push(3, ANN))
+    assert world.left.got == [(1, ["a1"]), (2, ["a1"]), (3, ["a1"])]
+    assert world.done == [1, 2]
+    assert world.reading("xinyu_delivery_unreported_total") == 1
+
+
 @pytest.mark.parametrize("settings", [DeliverySettings(queue_pushes=3, batch_pushes=2, queue_signals=2)])
 async def test_queues_are_bounded(world: World) -> None:
     await world.service.dispatch([push(1, ANN), push(2, ANN), push(3, ANN)])

@@ -81,6 +81,7 @@ async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
     await mine.check_request("", None)
     await mine.check_socket_request(1)
     assert await refused(mine.check_socket_request(1)) == 1000
+    assert [value for _, _, value in mine.readings()] == [3]
     for _ in range(1000):
         await mine.check_send(1)
     clock.jump(60)

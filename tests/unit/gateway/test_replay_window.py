@@ -41,6 +41,20 @@ async def test_a_repetition_waits_for_the_first_and_later_ones_are_told_the_same
     assert [await first, await second, await window.once("r", work)] == [b"1"] * 3
 
 
+async def test_the_window_is_bounded() -> None:
+    window, runs = ReplayWindow(30, 2), []
+
+    async def run() -> bytes:
+        runs.append(1)
+        return b""
+
+    for name in ("a", "b", "a", "b", "c"):
+        await window.once(name, run)
+    assert len(runs) == 3
+    await window.once("a", run)
+    assert len(runs) == 4, "the first of too many is forgotten, and run again"
+
+
 async def test_what_failed_is_tried_again() -> None:
     window, work = ReplayWindow(30, 10), Work()
     work.fails = True

@@ -119,8 +119,10 @@ async def test_one_at_a_time_is_read_and_too_many_waiting_are_refused(images: Pi
     first = asyncio.create_task(images.inspect(lambda: slow(1)))
     second = asyncio.create_task(images.inspect(lambda: slow(2)))
     await eventually(lambda: read == [1])
-    with pytest.raises(ImagesBusy):
+    with pytest.raises(ImagesBusy) as refused:
         await images.inspect(lambda: slow(3))
+    assert refused.value.retry_after_ms
+    assert [value for _, _, value in images.readings()] == [2, 1]
     assert read == [1]
     go.set()
     assert (await first).width == (await second).width == 8

@@ -145,6 +145,15 @@ async def test_a_batch_has_a_bound(tmp_path: Path) -> None:
         assert world.log.batches == [4, 4, 2]
 
 
+async def test_conversations_are_remembered_within_bounds(tmp_path: Path) -> None:
+    async with append_world(tmp_path, conversation_cache=1) as world:
+        pairs = [world.pair, await world.stores.befriend(ANN, CID)]
+        for _ in range(2):
+            for pair in pairs:
+                await world.appender.append(message(ANN, pair))
+        assert len(world.appender._known) == 1
+
+
 async def test_each_item_gets_its_own_answer(world: AppendWorld) -> None:
     twice = message(ANN, world.pair)
     results = await world.at_once(

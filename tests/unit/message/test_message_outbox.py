@@ -286,6 +286,15 @@ async def test_no_more_waits_in_memory_than_there_is_room_for(world: World) -> N
     await process.kill()
 
 
+async def test_no_more_delivered_entries_wait_to_be_settled_than_there_is_room_for(world: World) -> None:
+    process = world.process(limit=2)
+    committed = await world.commit(3)
+    await process.pusher.complete([Completion(a.entry.conversation_id, a.entry.seq) for a in committed])
+    assert (process.reading("xinyu_push_unsettled"), process.reading("xinyu_push_forgotten_total")) == (2, 1)
+    assert process.pusher.take_delivered() == [(world.pair, 1), (world.pair, 2)]
+    assert await world.left() == 3, "the outbox has them all until it was told"
+
+
 async def test_an_outbox_that_is_away_is_told_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     process = world.process()
     await world.commit(2)

@@ -186,8 +186,10 @@ async def test_the_caller_refuses_what_would_wait_too_long() -> None:
         port = probe(client, server.address)
         waiting = [soon(port.wait(name)) for name in "ab"]
         await eventually(lambda: len(service.started) == 2)
-        with pytest.raises(Overloaded):
+        with pytest.raises(Overloaded) as refused:
             await port.echo("x")
+        assert refused.value.retry_after_ms
+        assert client.counts.refused == 1
         for task in waiting:
             await cancelled(task)
 

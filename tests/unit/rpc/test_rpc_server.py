@@ -179,6 +179,7 @@ async def test_connections_are_bounded() -> None:
         first, second = [await dial(server.address, SETTINGS, identity()) for _ in range(2)]
         with pytest.raises(NotSent):
             await dial(server.address, SETTINGS, identity())
+        assert server.counts.turned_away == 1
         first.close()
         await first.wait_closed()
         await eventually(

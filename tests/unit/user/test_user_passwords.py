@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from testkit.users import CHEAP, rsa_key, sealed
 from xinyu.kernel.errors import Overloaded
 from xinyu.user.errors import BadPassword, BadPasswordCipher, BadPasswordText
+from xinyu.user.hash_queue import HashQueue
 from xinyu.user.passwords_argon2 import Argon2Cost, Argon2Vault, matches_legacy
 from xinyu.user.sealing import KeyFileError, PasswordOpener, public_pem, read_or_make_key_pair, read_private_key
 
 
 def vault_with(accept_plain: bool, cost: Argon2Cost = CHEAP, threads: int = 1, queue: int = 10) -> Argon2Vault:
-    return Argon2Vault(PasswordOpener(rsa_key(), accept_plain), cost, threads, queue)
+    return Argon2Vault(PasswordOpener(rsa_key(), accept_plain), cost, HashQueue(threads, queue))
 
 
 @pytest.fixture
@@ -146,13 +147,15 @@ async def test_hashing_is_bounded_and_a_left_caller_keeps_its_place_until_the_th
             gate.wait(10)
             return super().open(sent)
 
-    vault = Argon2Vault(SlowOpener(rsa_key(), True), CHEAP, threads=1, queue=1)
+    queue = HashQueue(threads=1, queue=1)
+    vault = Argon2Vault(SlowOpener(rsa_key(), True), CHEAP, queue)
     first = asyncio.create_task(vault.hash_new("secret-1"))
     second = asyncio.create_task(vault.hash_new("secret-1"))
     await asyncio.sleep(0)
     with pytest.raises(Overloaded) as refused:
         await vault.hash_new("secret-1")
     assert refused.value.retry_after_ms
+    assert [value for _, _, value in queue.readings()] == [2, 1]
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first

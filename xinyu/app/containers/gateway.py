@@ -85,7 +85,9 @@ class GatewayContainer(MediaContainer):
     rest = providers.Singleton(RestApplication, _mine, services, authenticator, Infrastructure.metrics, error_texts)
 
     hub = providers.Singleton(Hub, _mine.max_sessions, _mine.max_sessions_per_user)
-    push_order = providers.Singleton(PushOrder, providers.Callable(_hold_seconds, _mine.order_hold_ms))
+    push_order = providers.Singleton(
+        PushOrder, providers.Callable(_hold_seconds, _mine.order_hold_ms), _mine.order_hold_pushes
+    )
     deliverer = providers.Singleton(
         SocketDeliverer,
         hub,

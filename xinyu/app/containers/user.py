@@ -12,6 +12,7 @@ from xinyu.user.code_book import CodeBook, derived_key
 from xinyu.user.code_sender import CodeSender
 from xinyu.user.codes import CodeService
 from xinyu.user.credentials import CredentialService
+from xinyu.user.hash_queue import HashQueue
 from xinyu.user.housekeeping import Housekeeping
 from xinyu.user.logins import LoginService
 from xinyu.user.passwords_argon2 import Argon2Cost, Argon2Vault
@@ -31,9 +32,9 @@ def _password_opener(settings: Settings) -> PasswordOpener:
     return PasswordOpener(password_key(settings), settings.user.accept_plain_passwords)
 
 
-def _argon2(opener: PasswordOpener, settings: UserSettings) -> Argon2Vault:
+def _argon2(opener: PasswordOpener, settings: UserSettings, queue: HashQueue) -> Argon2Vault:
     cost = Argon2Cost(settings.argon2_time_cost, settings.argon2_memory_kib, settings.argon2_parallelism)
-    return Argon2Vault(opener, cost, settings.hash_threads, settings.hash_queue)
+    return Argon2Vault(opener, cost, queue)
 
 
 def _email_sender(settings: UserSettings) -> CodeSender:
@@ -50,7 +51,10 @@ class UserContainer(Infrastructure):
     profile_store = providers.Singleton(SqlProfileStore, user_db)
     login_store = providers.Singleton(SqlLoginStore, user_db)
     code_store = providers.Singleton(SqlCodeStore, user_db)
-    password_vault = providers.Singleton(_argon2, providers.Singleton(_password_opener, _settings), _mine)
+    password_queue = providers.Singleton(HashQueue, _mine.hash_threads, _mine.hash_queue)
+    password_vault = providers.Singleton(
+        _argon2, providers.Singleton(_password_opener, _settings), _mine, password_queue
+    )
     code_book = providers.Singleton(
         CodeBook,
         code_store,

@@ -1,7 +1,7 @@
 """The REST application: routes from the domain modules, one way in for all of them.
 
-Order of a request: trace id → caller → size → body → handler → presenter's JSON. Whatever goes wrong on that way comes
-out as the contract's error envelope, and nothing else does.
+Order of a request: trace id → admission → caller → size → body → handler → presenter's JSON. Whatever goes wrong on
+that way comes out as the contract's error envelope, and nothing else does.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class RestApplication:
         async def endpoint(request: Request) -> Response:
             trace_id = begin_trace(request.headers.get("x-trace-id"))
             begin = time.perf_counter()
-            response = await self._guarded(run(request), route.path, seconds_allowed)
+            response = await self._guarded(partial(run, request), route.path, seconds_allowed)
             response.headers["X-Trace-ID"] = trace_id
             seconds = time.perf_counter() - begin
             self._metrics.requests.observe(route.path, str(response.status_code), seconds)
@@ -96,11 +96,11 @@ class RestApplication:
 
         return endpoint
 
-    async def _guarded(self, work: Awaitable[Response], path: str, seconds: float) -> Response:
+    async def _guarded(self, work: Callable[[], Awaitable[Response]], path: str, seconds: float) -> Response:
         try:
-            with within(seconds):
+            with self._services.admission.inside(), within(seconds):
                 async with asyncio.timeout(seconds):
-                    return await work
+                    return await work()
         except XinyuError as error:
             if error.category.value == "internal":
                 log.exception("request failed; the stack below says where", route=path)

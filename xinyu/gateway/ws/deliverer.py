@@ -118,6 +118,8 @@ class SocketDeliverer(DelivererPort):
             ("xinyu_ws_push_seconds", "From an entry's commit until a node had it on its sockets.", self._seconds),
             ("xinyu_ws_push_missed_total", "Pushes for sessions that had gone.", self._missed),
             ("xinyu_ws_gaps_total", "Pushes whose predecessor did not come in time.", self.gaps),
+            ("xinyu_ws_held_pushes", "Pushes that wait for their predecessor.", self._order.held_pushes),
+            ("xinyu_ws_order_overflows_total", "Gaps that too many pushes waited for.", self._order.overflows),
             ("xinyu_ws_held_conversations", "Conversations with pushes that wait.", self._order.held),
         ]
 

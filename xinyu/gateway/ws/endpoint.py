@@ -99,6 +99,7 @@ class WebSocketEndpoint:
             return None
         if self._hub.is_full:
             self._hub.refused += 1
+            self._hub.turned_away += 1
             if sync:  # to a page it would be a message on the screen at every attempt
                 told = {"error_code": 429, "error_message": "too many sessions", "retry_after_ms": RETRY_MS}
                 await send({"type": "websocket.send", "text": event_frame("event_error", told).decode()})

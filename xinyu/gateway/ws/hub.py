@@ -71,6 +71,9 @@ class Hub:
         self.frames = 0
         """Frames that came in, of any kind."""
         self.refused = 0
+        self.turned_away = 0
+        """Of them, those at a full node."""
+        self._replaced = 0
         self.closes: Counter[int] = Counter()
         """Close codes that the server said."""
 
@@ -95,6 +98,7 @@ class Hub:
         if len(mine) > self._max_per_user:
             alive = [found for found in mine if found.session.state is not State.CLOSED]
             for oldest in alive[: max(0, len(alive) - self._max_per_user)]:
+                self._replaced += 1
                 oldest.close(CloseCode.REPLACED, "too many sessions of this user")
 
     def remove(self, connection: Connection) -> None:
@@ -150,6 +154,8 @@ class Hub:
             ("xinyu_ws_opened_total", "Sessions opened.", self.opened),
             ("xinyu_ws_frames_total", "Frames of clients, of any kind.", self.frames),
             ("xinyu_ws_refused_total", "Connections with a bad token or at a full node.", self.refused),
+            ("xinyu_ws_full_total", "Of them, those at a full node.", self.turned_away),
+            ("xinyu_ws_replaced_total", "Sessions closed because their user had too many.", self._replaced),
             ("xinyu_ws_slow_total", "Sessions closed at a full queue.", self.closes[CloseCode.SLOW]),
             ("xinyu_ws_unanswered_total", "Sessions closed for want of acks.", self.closes[CloseCode.NO_ACKS]),
             ("xinyu_ws_unacked_pushes", "Pushes awaiting their acks.", unacked),

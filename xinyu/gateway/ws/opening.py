@@ -107,7 +107,7 @@ class Sessions:
         return 2 * (self._clock.monotonic() - self._renewed_at) >= self._lease_seconds
 
     async def renew(self, at: NodeRef, by: float = math.inf) -> None:
-        """Extend the leases of all sessions, in one batch. Where they had ended before it (presence was away, or this
+        """Extend the leases of all sessions. Where they had ended before it (presence was away, or this
         node stood still), or where it takes until after `by`, pushes may have found nobody: `register_late` brings
         those. Raises what presence raises."""
         begin = self._clock.monotonic()

@@ -23,8 +23,12 @@ class _Conversation:
 class PushOrder:
     """What this node pushed last in each conversation that one of its sessions is in."""
 
-    def __init__(self, hold_seconds: float) -> None:
+    def __init__(self, hold_seconds: float, most: int = 1000) -> None:
+        """`most`: pushes of one conversation that wait for the one before them."""
         self._hold = hold_seconds
+        self._most = most
+        self.overflows = 0
+        """Gaps given up because too many waited for them."""
         self._conversations: dict[int, _Conversation] = {}
         self._holding: set[int] = set()
 
@@ -32,6 +36,11 @@ class PushOrder:
     def held(self) -> int:
         """Conversations with pushes that wait."""
         return len(self._holding)
+
+    @property
+    def held_pushes(self) -> int:
+        """Pushes that wait."""
+        return sum(len(self._conversations[conversation_id].waiting or ()) for conversation_id in self._holding)
 
     def join(self, conversation_id: int, head: int) -> None:
         """A session of this node follows the conversation; the log's head was `head` a moment ago."""
@@ -66,6 +75,9 @@ class PushOrder:
             self._holding.add(push.conversation_id)
         known, since = found.waiting.get(push.seq, (None, now))
         found.waiting[push.seq] = (push if known is None else _joined(known, push), since)
+        if len(found.waiting) > self._most:
+            self.overflows += 1
+            return self.passed(push.conversation_id, max(found.waiting))
         return self._released(push.conversation_id, found)
 
     def passed(self, conversation_id: int, seq: int) -> list[NodePush]:

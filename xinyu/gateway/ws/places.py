@@ -24,6 +24,8 @@ from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 OTHER_DEVICE = "您的账号已在另一台设备上登录"
+RENEWED_AT_ONCE = 1000
+"""Sessions whose leases one call extends."""
 THE_REST = "*"
 """The platform that stands for all that have no rule of their own."""
 
@@ -53,8 +55,11 @@ class Places:
         self._close(await self._ports.presence.register(session.presence), session.presence)
 
     async def renew(self, at: NodeRef, connections: Sequence[Connection]) -> None:
-        """Extend the leases of sessions, in one batch. Raises what presence raises."""
-        self._close(await self._ports.presence.renew(at, [connection.session.presence for connection in connections]))
+        """Extend the leases of sessions, some at a time: all of a full node in one call would hold presence up. Raises
+        what presence raises."""
+        for start in range(0, len(connections), RENEWED_AT_ONCE):
+            some = [connection.session.presence for connection in connections[start : start + RENEWED_AT_ONCE]]
+            self._close(await self._ports.presence.renew(at, some))
 
     def _is_for_one(self, platform: str) -> bool:
         return self._platforms.get(platform, self._platforms.get(THE_REST)) == "one"

@@ -60,6 +60,7 @@ class Requests:
         self._sweep: asyncio.TimerHandle | None = None
         self._seconds = Histogram(SECONDS)
         self._failed = 0
+        self._refused = 0
 
     def begin(self, connection: Connection, frame: ClientFrame) -> None:
         """Take a frame that is no ping and no ack. Without an id, only legacy events mean anything."""
@@ -71,9 +72,13 @@ class Requests:
             self._refuse(connection, frame.id, UnknownEvent())
             return
         session = connection.session
-        if session.in_flight >= self._max_in_flight:
-            if frame.id is not None:
-                self._refuse(connection, frame.id, Overloaded(retry_after_ms=RETRY_MS))
+        try:
+            if session.in_flight >= self._max_in_flight:
+                raise Overloaded(retry_after_ms=RETRY_MS)
+            self._services.admission.enter()
+        except Overloaded as error:
+            self._refused += 1
+            self._refuse(connection, frame.id, error)
             return
         session.in_flight += 1
         loop = asyncio.get_running_loop()
@@ -93,10 +98,12 @@ class Requests:
         return [
             ("xinyu_ws_request_seconds", "Requests on the socket, from the frame to the answer.", self._seconds),
             ("xinyu_ws_request_failures_total", "Requests on the socket that failed.", self._failed),
+            ("xinyu_ws_requests_refused_total", "Requests on the socket refused: too many ran.", self._refused),
             ("xinyu_ws_requests_in_flight", "Requests on the socket without an answer yet.", len(self._running)),
         ]
 
     def _forget(self, task: asyncio.Task[None]) -> None:
+        self._services.admission.leave()
         self._running.pop(task, None)
         self._overdue.discard(task)
 

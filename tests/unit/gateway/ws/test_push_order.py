@@ -87,6 +87,17 @@ def test_each_push_has_a_hold_of_its_own() -> None:
     assert seqs(o.overdue(0.39)) == [9]
 
 
+def test_what_waits_is_bounded() -> None:
+    o = PushOrder(HOLD, most=3)
+    o.join(1, 0)
+    for seq in (5, 3, 9):
+        assert o.offer(push(seq), 0.0) == []
+    assert (o.held_pushes, o.overflows) == (3, 0)
+    assert seqs(o.offer(push(7), 0.0)) == [3, 5, 7, 9]
+    assert (o.held_pushes, o.held, o.overflows) == (0, 0, 1)
+    assert seqs(o.offer(push(10), 0.0)) == [10]
+
+
 def test_an_overdue_push_takes_along_what_follows_it_only() -> None:
     o = order(0)
     o.offer(push(2), 0.0)

@@ -29,6 +29,10 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Socke
         yield made
 
 
+def reading(world: SocketWorld, name: str) -> float:
+    return next(float(value) for found, _, value in world.hub.readings() if found == name)
+
+
 async def test_the_first_frame_is_connect(world: SocketWorld) -> None:
     ann = await world.user("ann")
     page = await world.page(await world.token(ann, "app"))
@@ -103,8 +107,10 @@ async def test_a_user_over_his_limit_loses_his_oldest_sessions(world: SocketWorl
     await world.page(token)
     first.reads.set()
     assert await first.closed() == CloseCode.NORMAL, "a page comes back on any other code"
+    before = reading(world, "xinyu_ws_replaced_total")
     await world.page(token)
     assert await second.closed() == CloseCode.REPLACED
+    assert reading(world, "xinyu_ws_replaced_total") == before + 1
     assert third.close_code is None
     await eventually(lambda: len(world.hub.of_user(ann)) == 3)
 
@@ -190,7 +196,7 @@ async def test_a_full_node_says_when_to_come_back(tmp_path: Path) -> None:
         assert page.frames == []
         [told] = device.events("event_error")
         assert told["error_code"] == 429 and told["retry_after_ms"] > 0
-        assert world.hub.refused == 2
+        assert (world.hub.refused, world.hub.turned_away) == (2, 2)
         await first.leave()
         await world.page(token)
 

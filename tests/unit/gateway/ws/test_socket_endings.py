@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from testkit.clock import ManualClock
 from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.session import State
 from xinyu.kernel.errors import Unavailable
 from xinyu.presence.store_memory import MemoryPresenceStore
+from xinyu.presence.types import PresenceEntry
 from xinyu.storage.errors import StorageUnavailable
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
@@ -206,6 +208,26 @@ async def test_leases_are_renewed_for_those_who_are_here(world: SocketWorld) -> 
     assert [online.user_id for online in await world.ports.presence.list_online([ann, bob])] == [ann]
 
 
+async def test_leases_are_renewed_in_batches(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node of 100 000 sessions must not send them all in one call."""
+    monkeypatch.setattr("xinyu.gateway.ws.places.RENEWED_AT_ONCE", 2)
+    store, sizes = world.process.container.presence_store(), []
+    put = store.put
+
+    async def counted(entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+        some = list(entries)
+        sizes.append(len(some))
+        return await put(some, expires_ms, lease_ms)
+
+    token = await world.token(await world.user("ann"))
+    for _ in range(5):
+        await world.page(token)
+    alive = [c for c in world.hub if c.session.state is not State.CLOSED]
+    monkeypatch.setattr(store, "put", counted)
+    await world.housekeeping.renew_presence()
+    assert max(sizes) == 2 and sum(sizes) == len(alive) >= 5
+
+
 async def test_a_node_that_leaves_delivers_until_its_clients_are_gone(tmp_path: Path) -> None:
     """G9: told first, spread over the delay, delivered to meanwhile, cursors stored."""
     async with socket_world(tmp_path) as world:
@@ -362,3 +384,39 @@ async def test_sessions_that_register_again_before_the_replay_are_left_to_it(
     assert store._by_user, "registered again"
     assert not reads
     await page.leave()
+
+
+async def synced(socket: ClientConnection, talk_id: int, have: int) -> list[int]:
+    """What a device that has everything up to `have` is told by sync, page by page."""
+    found: list[int] = []
+    while True:
+        cursor = found[-1] if found else have
+        await socket.send(json.dumps({"event": "sync", "id": 1, "payload": {"cursors": {str(talk_id): cursor}}}))
+        while (frame := json.loads(await socket.recv())).get("id") != 1:
+            assert frame["event"] != "error", frame
+        [item] = [item for item in frame["payload"]["items"] if item["talk_id"] == talk_id] or [{"messages": []}]
+        found += [message["sequence"] for message in item["messages"]]
+        if not frame["payload"]["more"]:
+            return found
+
+
+async def test_a_socket_that_reads_nothing_is_closed_as_slow_and_resumes(world: SocketWorld) -> None:
+    """G8, on a real socket: the code says reconnect and sync, and by that nothing is missing."""
+    ann, bob = await world.friends("ann", "bob")
+    token, slow, sent = await world.token(ann), world.hub.closes[CloseCode.SLOW], 0
+    async with over_the_wire(world, token) as socket:
+        while world.hub.closes[CloseCode.SLOW] == slow:
+            await asyncio.gather(*(world.send(bob, ann, "x" * 3000) for _ in range(100)))
+            sent += 100
+            assert sent < 20_000
+            await world.quiet()
+        got, talk_id = [], 0
+        with pytest.raises(ConnectionClosed):
+            while True:
+                frame = json.loads(await socket.recv())
+                got.append(frame["payload"]["body"]["sequence"])
+                talk_id = frame["payload"]["talk_id"]
+        assert socket.close_code == CloseCode.SLOW
+    assert got == list(range(1, len(got) + 1)) and len(got) < sent
+    async with over_the_wire(world, token) as again:
+        assert await synced(again, talk_id, len(got)) == list(range(len(got) + 1, sent + 1))
