@@ -58,6 +58,7 @@ class Phone:
         self._history = history
         self._readers: list[asyncio.Task[None]] = []
         self._shown = 0
+        self.is_up = False
 
     async def connect(self) -> None:
         """Connect and go on reading."""
@@ -106,7 +107,8 @@ class Phone:
     async def _watch(self) -> None:
         async for event in self.client.events():
             if isinstance(event, Connected | Disconnected):
-                self._history.add(Link(self.name, isinstance(event, Connected), time.monotonic()))
+                self.is_up = isinstance(event, Connected)
+                self._history.add(Link(self.name, self.is_up, time.monotonic()))
 
 
 class Page(WebClient):
@@ -118,6 +120,7 @@ class Page(WebClient):
         self._where = where
         self._history = history
         self._greeted = asyncio.Event()
+        self.is_up = False
 
     async def connect(self) -> None:
         """Load the page, and wait until it is connected: what is said before is not pushed to a first connection."""
@@ -174,6 +177,7 @@ class Page(WebClient):
     async def _take(self, socket: ClientConnection, frame: Json) -> None:
         if frame["event"] == "connect":
             self._greeted.set()
+            self.is_up = True
             self._history.add(Link(self.name, True, time.monotonic()))
         await super()._take(socket, frame)
 
@@ -181,4 +185,5 @@ class Page(WebClient):
         try:
             return await super()._listen(socket)
         finally:
+            self.is_up = False
             self._history.add(Link(self.name, False, time.monotonic()))

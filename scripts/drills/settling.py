@@ -18,23 +18,25 @@ PLATFORMS = {"app", "web"}
 
 
 async def settle(people: People, within: float) -> None:
-    """Wait until everybody has seen what was acked, or the time is over; then write down what is there. Raises
-    XinyuError, WebError."""
+    """Wait until everybody is connected and has seen what was acked, or the time is over; then write down what is
+    there. Raises XinyuError, WebError."""
     history, deadline = people.history, time.monotonic() + within
-    while _missing(people, history) and time.monotonic() < deadline:
+    while not _at_rest(people, history) and time.monotonic() < deadline:
         await asyncio.sleep(STEP)
     await asyncio.gather(*(_write_down(group, history) for group in people.groups))
     await asyncio.gather(*(_part(group, history) for group in people.groups[:LEAVING_GROUPS]))
 
 
-def _missing(people: People, history: History) -> bool:
+def _at_rest(people: People, history: History) -> bool:
+    if not all(device.is_up for device in people.devices):
+        return False
     shown = {(seen.device, seen.msg_id) for seen in history.of(Seen)}
     acked: dict[str, set[str]] = {}
     for ack in history.of(Acked):
         shown.add((ack.device, ack.msg_id))
         acked.setdefault(ack.conversation, set()).add(ack.msg_id)
-    return any(
-        (device.name, msg_id) not in shown
+    return all(
+        (device.name, msg_id) in shown
         for group in people.groups
         for msg_id in acked.get(group.where.name, ())
         for device in group.devices
@@ -50,7 +52,8 @@ async def _write_down(group: Group, history: History) -> None:
             history.add(Unread(member.page.name, group.where.name, await member.page.listed(), read_seq))
         else:
             history.add(Unread(member.page.name, group.where.name, member.page.badge, group.where.head))
-    await _write_presence(group, history, group.members, connected=True)
+    there = [member for member in group.members if member.phone.is_up and member.page.is_up]
+    await _write_presence(group, history, there, connected=True)
 
 
 async def _write_log(group: Group, history: History) -> None:

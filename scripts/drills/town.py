@@ -28,11 +28,11 @@ class Household(NamedTuple):
     accounts: list[Account]
 
 
-async def logged_in(stage: Stage, account_mobile: str, options: Options, slow: bool = False) -> PhoneClient:
+async def logged_in(stage: Stage, mobile: str, options: Options, slow: bool = False) -> PhoneClient:
     """A client with a token. Raises XinyuError, ClusterError."""
     client = PhoneClient(stage.http, ws_url=stage.door(slow), options=options)
     try:
-        await client.login(account_mobile, PASSWORD)
+        await client.login(mobile, PASSWORD)
     except BaseException:
         await client.close()
         raise
