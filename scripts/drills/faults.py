@@ -19,6 +19,8 @@ SLOW, OPENED = "xinyu_ws_slow_total", "xinyu_ws_opened_total"
 """Counters of the gateways: sessions closed at a full queue, sessions opened."""
 PAUSED_SECONDS = 30.0
 """Of GUARANTEES.md; in a shorter drill a third of it."""
+AWAY_SECONDS = 3.0
+"""Redis and MySQL are started again only after so long; in a shorter drill after a tenth of it."""
 CUT_SECONDS = 10.0
 SLOW_SECONDS = 30.0
 STORMS = 3
@@ -77,6 +79,7 @@ def _restart_redis(scene: Scene) -> Fault:
     stage.ask_redis(f"SET drill:{mark} 1")
     began = time.monotonic()
     before = stage.crash_engine("redis")
+    time.sleep(min(AWAY_SECONDS, scene.seconds / 10))
     after = stage.start_engine("redis", before)
     lost = "$-1" in stage.ask_redis(f"GET drill:{mark}")
     proof = f"redis pid {before.pid} killed, pid {after.pid} knows nothing" if lost and after.pid != before.pid else ""
@@ -86,6 +89,7 @@ def _restart_redis(scene: Scene) -> Fault:
 def _restart_mysql(scene: Scene) -> Fault:
     stage, began = scene.stage, time.monotonic()
     before = stage.crash_engine("mysql")
+    time.sleep(min(AWAY_SECONDS, scene.seconds / 10))
     after = stage.start_engine("mysql", before)
     proof = f"mysql pid {before.pid} killed, pid {after.pid} recovered" if after.pid != before.pid else ""
     return _fault("restart-mysql", began, proof)

@@ -9,8 +9,11 @@ from typing import NamedTuple
 
 from drills.devices import PhoneClient
 from drills.stage import Stage
+from xinyu.kernel.errors import XinyuError
 from xinyu.sdk import Options
+from xinyu.sdk.errors import is_temporary
 
+TRIES = 4
 PASSWORD = "correct horse 7"
 
 
@@ -29,10 +32,16 @@ class Household(NamedTuple):
 
 
 async def logged_in(stage: Stage, mobile: str, options: Options, slow: bool = False) -> PhoneClient:
-    """A client with a token. Raises XinyuError, ClusterError."""
+    """A client with a token; a busy machine is given some time. Raises XinyuError, ClusterError."""
     client = PhoneClient(stage.http, ws_url=stage.door(slow), options=options)
     try:
-        await client.login(mobile, PASSWORD)
+        for attempt in range(1, TRIES + 1):
+            try:
+                await client.login(mobile, PASSWORD)
+                break
+            except XinyuError as error:
+                if attempt == TRIES or not is_temporary(error):
+                    raise
     except BaseException:
         await client.close()
         raise
