@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from bench.target import Operators
 Progress = Callable[[int, int], None]  # (done, wanted)
 
 _AT_ONCE = 16
+_INVITED_AT_ONCE = 200
 _T = TypeVar("_T")
 
 
@@ -37,6 +38,14 @@ class Friends:
     talk_id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Room:
+    """A group and its members, the owner first."""
+
+    group_id: int
+    members: tuple[Account, ...]
+
+
 class Accounts:
     """Makes what is asked for and keeps it: asking again for as many, or fewer, costs nothing."""
 
@@ -52,6 +61,8 @@ class Accounts:
         self._progress = progress
         self._users: list[Account] = []
         self._pairs: list[Friends] = []
+        self._rooms: dict[int, Room] = {}
+        self._friends_of_first: set[int] = set()
         self._next_mobile = 13_000_000_000 + secrets.randbelow(5_000_000_000)
         self._password = secrets.token_hex(12)
 
@@ -74,6 +85,21 @@ class Accounts:
             async with Rest(self._base_url, _AT_ONCE) as rest:
                 self._pairs += await self._all(lambda: self._befriended(rest), missing)
         return self._pairs[:n_pairs]
+
+    async def group(self, size: int) -> Room:
+        """A group of the first `size` users. Raises RestError."""
+        if size not in self._rooms:
+            owner, *friends = await self.users(size)
+            others = [friend.uid for friend in friends]
+            async with Rest(self._base_url, _AT_ONCE) as rest:
+                await self._befriend_with_first(rest, friends)
+                first, *rest_of_them = (others[at : at + _INVITED_AT_ONCE] for at in range(0, size, _INVITED_AT_ONCE))
+                made = await rest.post("/group/create", {"name": f"load {size}", "user_ids": first}, owner.token)
+                for more in rest_of_them:
+                    invited = {"group_id": made["group_id"], "user_ids": more}
+                    await rest.post("/group/invite", invited, owner.token)
+            self._rooms[size] = Room(made["group_id"], (owner, *friends))
+        return self._rooms[size]
 
     async def _all(self, job: Callable[[], Awaitable[_T]], count: int) -> list[_T]:
         results: list[_T] = []
@@ -120,7 +146,20 @@ class Accounts:
         return Account(_uid_of(answer["access_token"]), answer["access_token"])
 
     async def _befriended(self, rest: Rest) -> Friends:
-        sender, receiver = await self._register(rest), await self._register(rest)
+        return await self._befriend(rest, await self._register(rest), await self._register(rest))
+
+    async def _befriend_with_first(self, rest: Rest, users: Sequence[Account]) -> None:
+        """Only contacts can be put into a group."""
+        left = iter([user for user in users if user.uid not in self._friends_of_first])
+
+        async def one() -> Friends:
+            user = next(left)
+            self._friends_of_first.add(user.uid)
+            return await self._befriend(rest, self._users[0], user)
+
+        await self._all(one, sum(user.uid not in self._friends_of_first for user in users))
+
+    async def _befriend(self, rest: Rest, sender: Account, receiver: Account) -> Friends:
         await rest.post("/contact-apply/create", {"user_id": receiver.uid, "remark": "load"}, sender.token)
         applications = await rest.post("/contact-apply/list", {}, receiver.token)
         apply_id = applications["items"][0]["id"]

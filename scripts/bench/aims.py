@@ -38,6 +38,17 @@ AIMS = (
     Aim("W1", "k=8", "ratio_to_E8", 0.13, at_least=True, stretch=0.16),
     Aim("W2", "2000/s", "p50_ms", 3.0, at_least=False),
     Aim("W2", "2000/s", "p99_ms", 15.0, at_least=False),
+    *(Aim("W3", f"{size} sync", "ratio_to_F", 0.6, at_least=True) for size in (200, 1000)),
+    *(Aim("W3", f"{size} acks", "ratio_to_F", 0.3, at_least=True) for size in (200, 1000)),
+    Aim("W3", "200 sync, 20/s", "p99_ms", 60.0, at_least=False),
+    *(Aim("W3", f"stage 4 {size} sync", "ratio_to_F_per_gateway_core", 0.5, at_least=True) for size in (200, 1000)),
+    *(Aim("W5", f"100 × {size}", "fetched_per_second", 50_000.0, at_least=True) for size in (100, 1000)),
+    *(Aim("W5", f"stage 4 100 × {size}", "fetched_per_second", 15_000.0, at_least=True) for size in (100, 1000)),
+    Aim("W6", "kill server", "acked_again_seconds", 3.0, at_least=False),
+    *(
+        Aim("W6", f"stage 4 kill {victim}", "acked_again_seconds", 5.0, at_least=False)
+        for victim in ("message_1", "gateway_ws_1", "presence_1")
+    ),
     *(
         aim
         for size in (2000, 5000, 8000)

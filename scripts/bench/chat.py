@@ -51,8 +51,11 @@ class BadFrame(Exception):
     """The server said something that the contract does not know here."""
 
 
-async def connect_user(ws_url: str, account: Account, device: str, on_text: Callable[[bytes], None]) -> Socket:
-    """A socket of `account`, returned once the server's `connect` frame has come. Raises BadFrame, HandshakeRefused."""
+async def connect_user(
+    ws_url: str, account: Account, device: str, on_text: Callable[[bytes], None], sync: bool = True
+) -> Socket:
+    """A socket of `account`, returned once the server's `connect` frame has come. Without `sync` it is pushed to with
+    an `ackid` on each frame, as pages are. Raises BadFrame, HandshakeRefused."""
     ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def first(payload: bytes) -> None:
@@ -65,7 +68,7 @@ async def connect_user(ws_url: str, account: Account, device: str, on_text: Call
             ready.set_exception(BadFrame(f"the first frame is {payload[:200]!r}"))
         return None
 
-    query = urlencode({"token": account.token, "platform": "web", "device_id": device, "sync": 1})
+    query = urlencode({"token": account.token, "platform": "web", "device_id": device, "sync": int(sync)})
     socket = await connect(f"{ws_url}/wss/default.io?{query}", first)
     try:
         await asyncio.wait_for(ready, 15.0)
@@ -90,7 +93,7 @@ class Pair:
         self._number = 0
         self._seen = [0, 0]  # highest seq at sender, receiver
         self._told = [0, 0]  # of it acknowledged
-        self._before, self._between, self._after = _template(friends.receiver.uid)
+        self._template = SendTemplate(1, friends.receiver.uid)
 
     async def open(self, ws_url: str, receiver_url: str = "") -> None:
         """Connect both ends, the receiver perhaps to another gateway."""
@@ -120,11 +123,11 @@ class Pair:
     def send(self, reference_ns: int) -> None:
         """Send the next message; its latency counts from `reference_ns` (perf_counter_ns)."""
         self._number += 1
-        request, msg_id = b"%08d" % self._number, f"{random.getrandbits(128):032x}"
+        request, msg_id = f"{self._number:08d}", f"{random.getrandbits(128):032x}"
         self._open[msg_id] = [reference_ns, 2]
-        self._requests[request.decode()] = msg_id
+        self._requests[request] = msg_id
         self.log.sent.add(msg_id)
-        self._sender.send(b"".join((self._before, request, self._between, msg_id.encode(), self._after)))
+        self._sender.send(self._template.frame(request, msg_id))
 
     def acknowledge(self) -> None:
         """Send the cumulative acks that are due."""
@@ -173,20 +176,25 @@ class Pair:
             self.on_done(self)
 
 
-def _template(receiver: int) -> tuple[bytes, bytes, bytes]:
-    """The send frame around its two holes, request id and msg_id (both of fixed length, so the head stays)."""
-    request = {
-        "event": "message.send",
-        "id": _ID_HOLE,
-        "payload": {
-            "type": "text",
-            "talk_mode": 1,
-            "to_from_id": receiver,
-            "body": {"text": _TEXT},
-            "msg_id": _MSG_ID_HOLE,
-        },
-    }
-    frame = text_frame(msgspec.json.encode(request))
-    before, rest = frame.split(_ID_HOLE.encode())
-    between, after = rest.split(_MSG_ID_HOLE.encode())
-    return before, between, after
+class SendTemplate:
+    """A send frame around its two holes, request id and msg_id (both of fixed length, so the head stays)."""
+
+    def __init__(self, talk_mode: int, to: int) -> None:
+        request = {
+            "event": "message.send",
+            "id": _ID_HOLE,
+            "payload": {
+                "type": "text",
+                "talk_mode": talk_mode,
+                "to_from_id": to,
+                "body": {"text": _TEXT},
+                "msg_id": _MSG_ID_HOLE,
+            },
+        }
+        frame = text_frame(msgspec.json.encode(request))
+        self._before, rest = frame.split(_ID_HOLE.encode())
+        self._between, self._after = rest.split(_MSG_ID_HOLE.encode())
+
+    def frame(self, request: str, msg_id: str) -> bytes:
+        """With a request id of 8 characters and a msg_id of 32."""
+        return b"".join((self._before, request.encode(), self._between, msg_id.encode(), self._after))

@@ -15,7 +15,7 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import rpc_load, w1, w2, w4
+from bench import rpc_load, w1, w2, w3, w4, w5, w6
 from bench.accounts import Accounts
 from bench.chat import BadFrame
 from bench.context import Context
@@ -32,9 +32,12 @@ from bench.wire import HandshakeRefused
 WORKLOADS: dict[str, Callable[[Context], Awaitable[list[Case]]]] = {
     "w1": w1.measure,
     "w2": w2.measure,
+    "w3": w3.measure,
     "w4": w4.measure,
+    "w5": w5.measure,
+    "w6": w6.measure,
 }
-OF_THE_STAGE = ("w1", "w2")
+OF_THE_STAGE = ("w1", "w2", "w3", "w5", "w6")
 TARGETS = ("monolith", "stage4")
 PARTS = ("calibration", *WORKLOADS, "rpc")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +151,7 @@ class Bench:
         return cases
 
     async def of_stage(self, monolith: Sequence[Case]) -> list[Case]:
-        """W1 and W2 again, compared with what the monolith took in this run. Raises NotReady."""
+        """All but W4 again, W1 compared with what the monolith took in this run. Raises NotReady."""
         names = [name for name in OF_THE_STAGE if name in self.options.only]
         cases: list[Case] = []
         if not names:
@@ -242,8 +245,9 @@ def _progress(
 
 def _steps(options: argparse.Namespace) -> int:
     per_run = {"calibration": 3, "w1": 4, "w2": len(w2.RATES), "w4": 1 if options.quick else len(w4.SIZES)}
-    per_run["rpc"] = 1
+    per_run |= {"rpc": 1, "w3": 2 * len(w3.of(options.quick)), "w5": 1 if options.quick else len(w5.SIZES), "w6": 1}
     steps = sum(per_run[name] for name in options.only) if "monolith" in options.targets else 0
     if "stage4" in options.targets:
-        steps += sum({"w1": 2, "w2": len(w2.CLUSTER_RATES)}.get(name, 0) for name in options.only)
+        of_stage = per_run | {"w1": 2, "w2": len(w2.CLUSTER_RATES), "w3": per_run["w3"] // 2, "w6": 3}
+        steps += sum(of_stage[name] for name in options.only if name in OF_THE_STAGE)
     return int(options.runs) * steps

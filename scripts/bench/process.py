@@ -100,6 +100,11 @@ class ServerProcess:
         text = self._log.read_text(errors="replace").strip() if self._log.exists() else ""
         return ":\n" + "\n".join(text.splitlines()[-12:]) if text else ""
 
+    def kill(self) -> None:
+        """SIGKILL, and wait until it is dead."""
+        self._child.kill()
+        self._child.wait()
+
     async def stop(self, seconds: float = 25.0) -> None:
         """SIGTERM, and SIGKILL if that took longer than `seconds`. Idempotent."""
         if self._child.poll() is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from local_cluster.cluster import Cluster, Status, Wishes
 from local_cluster.engines import Engines
 from local_cluster.node import Nodes
 from local_cluster.stage import leave_out_single_process_variables
+from local_cluster.state import NodeState
 from local_cluster.workplace import ClusterError, Workplace
 from local_engines.instance import Instance
 from local_engines.process import EngineError
@@ -25,6 +28,8 @@ CHANGES = (
     "gateway.requests_per_minute_per_ip=100000000",
     "gateway.sends_per_second_per_user=1000000",
     "gateway.drain_seconds=0.5",
+    "group.max_members=2000",
+    "group.max_users_per_request=1000",
     "user.logins_per_address=0",
     "user.argon2_time_cost=1",
     "user.argon2_memory_kib=8",
@@ -34,6 +39,9 @@ CHANGES = (
 
 class StageServer:
     """Ten processes and three engines, everything of theirs below `folder`; pinned to no core."""
+
+    victims: tuple[str, ...] = ("message_1", "gateway_ws_1", "presence_1")
+    twins: tuple[str, ...] = ("message_1", "gateway_ws_1")
 
     def __init__(self, folder: Path) -> None:
         self._workplace = Workplace("4", folder / "cluster")
@@ -49,6 +57,9 @@ class StageServer:
             await asyncio.to_thread(self._start)
         except (ClusterError, EngineError) as error:
             raise NotReady(f"{NAME}: {error}") from error
+        return await self._target()
+
+    async def _target(self) -> Target:
         statuses = await asyncio.to_thread(self._cluster.statuses)
         return target_of(statuses, self._engine_pids(), self._workplace.secrets()["admin_secret"])
 
@@ -67,6 +78,37 @@ class StageServer:
         except (ClusterError, EngineError) as error:
             raise NotReady(f"{NAME}: {error}") from error
 
+    async def kill(self, victim: str) -> None:
+        """One of the processes."""
+        node = self._node(victim)
+        self._cluster.nodes.signal(node, signal.SIGKILL)
+        while self._cluster.nodes.alive(node):
+            await asyncio.sleep(0.01)
+
+    async def start_again(self, victim: str) -> Target:
+        """As `scripts/gateways_run.sh`'s watch does; returns when it takes work."""
+        revived = await asyncio.to_thread(self._revived, victim)
+        deadline = time.monotonic() + READY_SECONDS
+        while not await asyncio.to_thread(self._cluster.nodes.ready, revived):
+            if time.monotonic() > deadline:
+                raise NotReady(f"{NAME}: {victim} was not ready after {READY_SECONDS:.0f} s")
+            await asyncio.sleep(0.1)
+        return await self._target()
+
+    def _revived(self, victim: str) -> NodeState:
+        unpin()
+        revived = self._cluster.revive(self._node(victim))
+        if revived is None:
+            raise NotReady(f"{NAME}: {victim} could not be started again")
+        return revived
+
+    def _node(self, name: str) -> NodeState:
+        state = self._cluster.state()
+        node = state.node(name) if state is not None else None
+        if node is None:
+            raise NotReady(f"{NAME}: there is no {name}")
+        return node
+
 
 def target_of(statuses: Sequence[Status], engine_pids: Sequence[int], admin_secret: str) -> Target:
     """Where to measure: REST at its gateway, WebSockets at all of theirs. Raises NotReady when a process is missing."""
@@ -76,5 +118,6 @@ def target_of(statuses: Sequence[Status], engine_pids: Sequence[int], admin_secr
     [rest, *_] = [status.addresses for status in statuses if "gateway_http" in status.roles]
     sockets = [status.addresses.ws for status in statuses if "gateway_ws" in status.roles]
     known: dict[str, Any] = {"engine_pids": tuple(engine_pids), "operators": Operators(rest.admin, admin_secret)}
+    known["gateway_pids"] = tuple(status.pid for status in statuses if "gateway_ws" in status.roles)
     pids = tuple(status.pid for status in statuses)
     return Target(rest.http, sockets[0], pids, other_ws_urls=tuple(sockets[1:]), **known)

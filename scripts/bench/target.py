@@ -36,6 +36,8 @@ class Target:
     pids: tuple[int, ...] = ()
     other_ws_urls: tuple[str, ...] = ()
     engine_pids: tuple[int, ...] = ()
+    gateway_pids: tuple[int, ...] = ()
+    """Of `pids` those that hold sockets, where they are processes of their own."""
     operators: Operators | None = None
 
     @property
@@ -45,7 +47,12 @@ class Target:
 
 
 class Server(Protocol):
-    """Something that can be measured again from a fresh start."""
+    """Something that can be measured again from a fresh start, and after a crash of a part of it."""
+
+    victims: tuple[str, ...]
+    """What W6 kills, one after the other."""
+    twins: tuple[str, ...]
+    """Those of them whose work another does meanwhile."""
 
     async def start(self) -> Target:
         """Up and ready. Raises NotReady."""
@@ -53,9 +60,18 @@ class Server(Protocol):
     async def stop(self) -> None:
         """Gone. Idempotent."""
 
+    async def kill(self, victim: str) -> None:
+        """SIGKILL; returns when it is dead. Raises NotReady."""
+
+    async def start_again(self, victim: str) -> Target:
+        """On what it left behind. Raises NotReady."""
+
 
 class RunningCluster:
-    """Not ours: neither started nor stopped."""
+    """Not ours: neither started nor stopped nor killed."""
+
+    victims: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -67,9 +83,20 @@ class RunningCluster:
     async def stop(self) -> None:
         """It runs on."""
 
+    async def kill(self, victim: str) -> None:
+        """Raises NotReady."""
+        raise NotReady(f"{victim} is not ours to kill")
+
+    async def start_again(self, victim: str) -> Target:
+        """As it is."""
+        return self._target
+
 
 class OwnServer:
     """`xinyu run` on a temporary folder: its data outlive stop and start, so accounts and tokens stay valid."""
+
+    victims: tuple[str, ...] = ("server",)
+    twins: tuple[str, ...] = ()
 
     def __init__(self, config: Path, folder: Path, cpu: int | None) -> None:
         self._config = config
@@ -103,6 +130,15 @@ class OwnServer:
             await self._process.stop()
             self._process = None
 
+    async def kill(self, victim: str) -> None:
+        """The one process there is."""
+        assert self._process is not None
+        self._process.kill()
+
+    async def start_again(self, victim: str) -> Target:
+        """At other ports."""
+        return await self.start()
+
 
 def _answers(url: str) -> bool:
     try:
@@ -127,6 +163,7 @@ def _overlay(data: Path, http: int, admin: int) -> dict[str, Any]:
             "socket_requests_per_second_per_user": 1_000_000,
             "drain_seconds": 0.5,
         },
+        "group": {"max_members": 2000, "max_users_per_request": 1000},
         "user": {
             "codes_in_response": True,
             "accept_plain_passwords": True,

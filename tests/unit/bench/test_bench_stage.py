@@ -67,7 +67,7 @@ def test_without_the_monolith_there_is_no_ratio() -> None:
 
 
 def test_the_changes_are_settings() -> None:
-    assert set(parsed_changes(CHANGES)) == {"gateway", "user"}
+    assert set(parsed_changes(CHANGES)) == {"gateway", "group", "user"}
 
 
 @pytest.mark.parametrize(
