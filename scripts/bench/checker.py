@@ -26,6 +26,11 @@ class Conversation:
     doubtful: set[str] = field(default_factory=set)
     """msg_ids that were answered with an error which leaves it open, as a passed deadline does."""
 
+    @property
+    def begins_after(self) -> int:
+        """The seq before the first that was acked: replies to several at a time may come in any order."""
+        return min((seq for _, seq in self.acked), default=1) - 1
+
 
 @dataclass(slots=True)
 class Verdict:

@@ -37,7 +37,7 @@ async def measure(context: Context) -> list[Case]:
 async def _run(context: Context, friends: Sequence[Friends], size: int) -> Run:
     urls = context.target.ws_urls
     logs = await _leave_messages(urls, friends, size)
-    back = [Returner(two.receiver, {two.talk_id: log.acked[0][1] - 1}) for two, log in zip(friends, logs, strict=True)]
+    back = [Returner(two.receiver, {two.talk_id: log.begins_after}) for two, log in zip(friends, logs, strict=True)]
     began, device = time.perf_counter(), f"back-{secrets.token_hex(4)}"
     await asyncio.gather(*(one.connect(urls[n % len(urls)], device) for n, one in enumerate(back)))
     meter = Meter(context.target.pids)

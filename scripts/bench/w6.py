@@ -42,6 +42,7 @@ async def _run(context: Context, friends: Sequence[Friends], victim: str) -> Run
         await one.connect(urls[number % len(urls)])
     talking = [asyncio.create_task(one.insist(urls, done)) for one in senders]
     try:
+        await _all_acked_since(senders, 0.0)
         await asyncio.sleep(context.warm_seconds)
         killed = time.monotonic()
         await context.server.kill(victim)
@@ -90,8 +91,7 @@ def _largest_pause(sender: Sender) -> float:
 async def _verdict(urls: Sequence[str], friends: Sequence[Friends], senders: Sequence[Sender]) -> Verdict:
     """What the receivers find in the log when they come back."""
     back = [
-        Returner(two.receiver, {two.talk_id: one.log.acked[0][1] - 1})
-        for two, one in zip(friends, senders, strict=True)
+        Returner(two.receiver, {two.talk_id: one.log.begins_after}) for two, one in zip(friends, senders, strict=True)
     ]
     for number, (two, one, reader) in enumerate(zip(friends, senders, back, strict=True)):
         await reader.connect(urls[number % len(urls)], f"reader-{two.receiver.uid}")

@@ -124,6 +124,10 @@ def test_what_came_before_the_run_is_no_part_of_it() -> None:
     assert not check([conversation]).wrong
 
 
+def test_who_comes_back_begins_before_the_first_acked_whatever_order_the_acks_came_in() -> None:
+    assert Conversation("talk 1", acked=[("b", 8), ("a", 7)]).begins_after == 6
+
+
 def test_percentiles() -> None:
     assert percentile(range(1, 101), 0.5) == 51
     assert latency_summary([])["p50_ms"] != latency_summary([])["p50_ms"]  # NaN
