@@ -7,8 +7,9 @@ import asyncio
 import contextlib
 import random
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -25,7 +26,7 @@ from xinyu.kernel.clock import SystemClock
 from xinyu.kernel.errors import Overloaded
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.storage.redis import RedisDatabase, call
+from xinyu.storage.redis import Call, RedisDatabase, call
 
 LIMIT = 40
 LEASE = 0.4
@@ -212,6 +213,13 @@ class Streams:
         each = -(-self._settings.stream_partitions // count)
         return len(owners) == self._settings.stream_partitions and len(sizes) == count and max(sizes) <= each
 
+    async def known_to_the_group(self, queue: PushQueue) -> int:
+        """Consumers of the stream of conversation 7."""
+        assert isinstance(queue, RedisPushQueue)
+        stream = f"{self._prefix}{{queue}}:s:{queue.partition_of(ConversationId(7))}"
+        (consumers,) = await self.redis.run([call("XINFO", "CONSUMERS", stream, "delivery")])
+        return len(consumers)
+
     async def close(self) -> None:
         for consumer in self._consumers:
             await consumer.kill()
@@ -309,6 +317,49 @@ async def test_a_push_that_its_owners_die_of_is_left_to_the_outbox(streams: Stre
     survivor.start()
     await eventually(lambda: _empty(survivor.queue))
     assert survivor.taken == []
+
+
+class Deaf(RedisDatabase):
+    """Loses the answer to the next script that gives out entries."""
+
+    lost = 0
+
+    async def run(self, calls: Sequence[Call]) -> list[Any]:
+        answers = await super().run(calls)
+        if not self.lost and any(isinstance(answer, list) and answer[-1] and answer[0] == "" for answer in answers):
+            self.lost += 1
+            raise StorageUnavailable()
+        return answers
+
+
+@pytest.mark.engine
+async def test_an_answer_that_was_lost_loses_no_push(redis_url: str) -> None:
+    """They are this process's by then, and no other will ever claim them while it lives."""
+    streams = Streams(redis_url, settings_of())
+    streams.redis = deaf = Deaf(redis_url)
+    try:
+        consumer = streams.process()
+        consumer.start()
+        await consumer.queue.put([push(1), push(2)])
+        await eventually(lambda: consumer.seqs(7) == [1, 2])
+        assert deaf.lost == 1
+        await eventually(lambda: _empty(consumer.queue))
+    finally:
+        await streams.close()
+
+
+@pytest.mark.engine
+async def test_former_owners_are_forgotten(streams: Streams) -> None:
+    for _ in range(2):
+        passing = streams.process()
+        passing.start()
+        await eventually(lambda: streams.shared_by(1))
+        await passing.queue.put([push(1)])
+        await eventually(lambda passing=passing: _empty(passing.queue))  # type: ignore[misc]
+        await passing.queue.leave()
+        await passing.kill()
+    assert passing.seqs(7) == [1]
+    assert await streams.known_to_the_group(passing.queue) == 1
 
 
 @pytest.mark.engine

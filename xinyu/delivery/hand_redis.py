@@ -65,7 +65,9 @@ class Hand:
         return list(self._held)
 
     def take(self, key: PushKey, partition: int, entry_id: str) -> bool:
-        """Take a push; False when it is in hand already, by this or another entry."""
+        """Take a push; False when it is in hand already, by this or another entry, or this entry is to be removed."""
+        if entry_id in self._done.get(partition, ()):
+            return False
         held = self._held.get(key)
         if held is None:
             self._held[key] = _Held(partition, self._clock.monotonic(), [entry_id])

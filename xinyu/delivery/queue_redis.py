@@ -96,6 +96,7 @@ class RedisPushQueue(PushQueue):
                     await self._news(partitions)
             except StorageUnavailable as error:
                 log.warning("the delivery streams cannot be read", error=error.code)
+                self._claim_again()
                 await self._clock.sleep(PAUSE_SECONDS)
 
     def settled(self, keys: Iterable[PushKey]) -> None:
@@ -103,6 +104,7 @@ class RedisPushQueue(PushQueue):
 
     def abandon(self) -> None:
         self._hand.drop(self._hand.keys())
+        self._claim_again()
 
     async def leave(self) -> None:
         self._leaving = True
@@ -141,7 +143,7 @@ class RedisPushQueue(PushQueue):
             ("xinyu_delivery_stream_age_seconds", "Age of the oldest of them.", state.age_ms / 1000),
             ("xinyu_delivery_stream_in_hand", "Of them, those that this process has in hand.", self._hand.size),
             ("xinyu_delivery_stream_partitions", "Streams that this process takes from.", len(self._mine)),
-            ("xinyu_delivery_stream_claimed_total", "Pushes that a former owner had in hand.", self._claimed),
+            ("xinyu_delivery_stream_claimed_total", "Pushes that were in hand of nobody living.", self._claimed),
             ("xinyu_delivery_stream_refused_total", "Pushes for which the streams had no room.", self._refused),
             ("xinyu_delivery_stream_overdue_total", "Pushes that no fan-out answered for.", self._hand.overdue),
         ]
@@ -160,8 +162,8 @@ class RedisPushQueue(PushQueue):
                 log.info("a delivery stream is another's now")
                 self._mine.pop(partition.number, None)
                 continue
-            if partition.claim_from:
-                self._claimed += len(entries)
+            claiming = bool(partition.claim_from)
+            if claiming:
                 partition.claim_from = "" if at == "0-0" else at
                 partition.seen = ""
             else:
@@ -170,7 +172,13 @@ class RedisPushQueue(PushQueue):
                 push = _decode(fields[1])
                 if self._hand.take(push.key, partition.number, entry_id):
                     pushes.append(push)
+                    self._claimed += claiming
         return pushes
+
+    def _claim_again(self) -> None:
+        """An answer that never came may have held entries: they are ours, and in nobody's hand."""
+        for partition in self._mine.values():
+            partition.claim_from = "0-0"
 
     def _look_at(self, partition: Partition, count: int) -> Call:
         keys = (f"{self._prefix}owners", self._stream(partition.number))

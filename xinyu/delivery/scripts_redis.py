@@ -84,11 +84,19 @@ if ARGV[5] == '0-0' then
   end
 end
 local got = redis.call('XAUTOCLAIM', KEYS[2], ARGV[3], ARGV[1], 0, ARGV[5], 'COUNT', ARGV[4])
+if got[1] == '0-0' then
+  for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[2], ARGV[3])) do
+    if consumer[2] ~= ARGV[1] and consumer[4] == 0 then
+      redis.call('XGROUP', 'DELCONSUMER', KEYS[2], ARGV[3], consumer[2])
+    end
+  end
+end
 return {'', got[1], got[2]}
 """
 )
 """Keys: owners, a stream. me, partition, group, count, from, deliveries: what its former owner had in hand, and from
-where to go on (0-0: that was all). What so many owners died of is left to the outbox."""
+where to go on (0-0: that was all, and the group forgets former owners). What was given out so often is left to the
+outbox: owners die of it."""
 
 STATE = Script(
     NOW
