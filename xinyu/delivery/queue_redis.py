@@ -65,6 +65,7 @@ class RedisPushQueue(PushQueue):
         self._mine: dict[int, Partition] = {}
         self._state = QueueState("", 0, 0, 0)
         self._leaving = False
+        self._away = False
         self._refused = 0
         self._claimed = 0
 
@@ -95,7 +96,9 @@ class RedisPushQueue(PushQueue):
                 else:
                     await self._news(partitions)
             except StorageUnavailable as error:
-                log.warning("the delivery streams cannot be read", error=error.code)
+                if not self._away:  # once, not at each look
+                    log.warning("the delivery streams cannot be read", error=error.code)
+                self._away = True
                 self._claim_again()
                 await self._clock.sleep(PAUSE_SECONDS)
 
@@ -157,7 +160,9 @@ class RedisPushQueue(PushQueue):
         count = max(1, room // len(partitions))
         calls = [self._look_at(partition, count) for partition in partitions]
         pushes: list[Push] = []
-        for partition, (trouble, at, entries) in zip(partitions, await self._redis.run(calls), strict=True):
+        answers = await self._redis.run(calls)
+        self._away = False
+        for partition, (trouble, at, entries) in zip(partitions, answers, strict=True):
             if trouble:
                 log.info("a delivery stream is another's now")
                 self._mine.pop(partition.number, None)
