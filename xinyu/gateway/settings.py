@@ -60,4 +60,9 @@ class GatewaySettings(BaseModel):
     catch_up_limit: int = Field(500, ge=1, description="Pushes per conversation when a client without sync reconnects.")
     revocation_sweep_seconds: float = Field(2.0, gt=0, le=4, description="How often open sockets' logins are checked.")
     name_cache_seconds: float = Field(30.0, gt=0, description="How long names and avatars are remembered.")
-    drain_seconds: float = Field(5.0, ge=0, description="Over how long a leaving node sends its sessions away.")
+    drain_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="Over how long a leaving node sends its sessions away, evenly: a node of n sessions brings the"
+        " others n / drain_seconds reconnects per second.",
+    )

@@ -224,8 +224,9 @@ class Socket:
             await self._put(socket, {"event": "ping"})
 
     async def _leave(self, socket: OpenSocket, delay_ms: int) -> None:
-        """`server.drain`: at a random moment of the delay take no more requests, let those under way finish, go."""
-        pause = self._rng.uniform(0, delay_ms / 1000)
+        """`server.drain`: towards the end of the delay, which the server spreads its sessions by, take no more
+        requests, let those under way finish, go."""
+        pause = self._rng.uniform(0.75, 0.95) * delay_ms / 1000
         await self._clock.sleep(pause)
         if self._open is socket:
             self._open = None

@@ -132,14 +132,17 @@ class Housekeeping:
                 connection.close(CloseCode.IDLE, "no heartbeat")
 
     async def drain(self, seconds: float) -> None:
-        """Send all sessions away, spread over `seconds`; each is delivered to until it is gone (G9)."""
+        """Send all sessions away, evenly over `seconds`, so that no moment has more than its share of reconnects; each
+        is delivered to until it is gone (G9)."""
         self._hub.is_draining = True
         leaving = list(self._hub)
-        delays = {connection: random.uniform(0, seconds) for connection in leaving}
+        random.shuffle(leaving)
+        step = seconds / max(1, len(leaving))
+        delays = {connection: (turn + random.random()) * step for turn, connection in enumerate(leaving)}
         for connection in leaving:
             connection.put(event_frame("server.drain", {"delay_ms": int(delays[connection] * 1000)}))
         begin = self._clock.monotonic()
-        for connection in sorted(leaving, key=lambda c: delays[c]):
+        for connection in leaving:
             wait = begin + delays[connection] - self._clock.monotonic()
             if wait > 0:
                 await self._clock.sleep(wait)
