@@ -64,7 +64,7 @@ test-fast: check  ## without engines and processes
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS) tests/property
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 
-bench: $(DEV)  ## measure WORKLOADS W1 to W6 and the RPC, and all but W4 on stage 4
+bench: $(DEV)  ## measure WORKLOADS W1 to W7 and the RPC, and all but W4 on stage 4
 	@$(BIN)/python scripts/bench/run.py
 
 docs: $(DEV)  ## write the generated references in docs/reference

@@ -62,6 +62,7 @@ class Accounts:
         self._users: list[Account] = []
         self._pairs: list[Friends] = []
         self._rooms: dict[int, Room] = {}
+        self._sociable: dict[int, Account] = {}
         self._friends_of_first: set[int] = set()
         self._next_mobile = 13_000_000_000 + secrets.randbelow(5_000_000_000)
         self._password = secrets.token_hex(12)
@@ -100,6 +101,16 @@ class Accounts:
                     await rest.post("/group/invite", invited, owner.token)
             self._rooms[size] = Room(made["group_id"], (owner, *friends))
         return self._rooms[size]
+
+    async def sociable(self, friends: int) -> Account:
+        """A user who has so many private conversations. Raises RestError."""
+        if friends not in self._sociable:
+            others = iter(await self.users(friends))
+            async with Rest(self._base_url, _AT_ONCE) as rest:
+                user = await self._register(rest)
+                await self._all(lambda: self._befriend(rest, user, next(others)), friends)
+            self._sociable[friends] = user
+        return self._sociable[friends]
 
     async def _all(self, job: Callable[[], Awaitable[_T]], count: int) -> list[_T]:
         results: list[_T] = []

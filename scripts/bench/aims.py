@@ -50,6 +50,17 @@ AIMS = (
         for victim in ("message_1", "gateway_ws_1", "presence_1")
     ),
     *(
+        Aim("W7", f"{target}{size} {what}", "growth", 1.5, at_least=False)
+        for target in ("", "stage 4 ")
+        for what, sizes in (
+            ("pairs", (100, 400)),
+            ("members", (200, 500, 2000)),
+            ("conversations", (100, 1000)),
+            ("deep", (100_000, 1_000_000)),
+        )
+        for size in sizes
+    ),
+    *(
         aim
         for size in (2000, 5000, 8000)
         for aim in (

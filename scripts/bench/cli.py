@@ -15,10 +15,11 @@ import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import rpc_load, w1, w2, w3, w4, w5, w6
+from bench import rpc_load, w1, w2, w3, w4, w5, w6, w7
 from bench.accounts import Accounts
 from bench.chat import BadFrame
 from bench.context import Context
+from bench.plots import plot_growth
 from bench.process import NotReady, pin
 from bench.report import print_report, write_json
 from bench.rest import RestError
@@ -36,8 +37,9 @@ WORKLOADS: dict[str, Callable[[Context], Awaitable[list[Case]]]] = {
     "w4": w4.measure,
     "w5": w5.measure,
     "w6": w6.measure,
+    "w7": w7.measure,
 }
-OF_THE_STAGE = ("w1", "w2", "w3", "w5", "w6")
+OF_THE_STAGE = ("w1", "w2", "w3", "w5", "w6", "w7")
 TARGETS = ("monolith", "stage4")
 PARTS = ("calibration", *WORKLOADS, "rpc")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -67,6 +69,7 @@ def _parse(argv: list[str] | None) -> argparse.Namespace:
     add("--runs", type=int, help="runs of each case (default 3)")
     add("--seconds", type=float, help="measured stretch of a run (default 6)")
     add("--quick", action="store_true", help="one short run of each, W4 with 2000 connections only")
+    add("--plot", type=Path, metavar="FILE", help="draw W7 into FILE, a PNG")
     add("--json", type=Path, metavar="FILE", help="also write everything measured to FILE")
     add("--config", type=Path, default=_ROOT / "config" / "monolith.yaml", help="configuration of the server to start")
     add("--url", help="REST address of a running cluster to measure instead (http://host:port)")
@@ -116,6 +119,8 @@ async def _bench(options: argparse.Namespace, console: Console) -> int:
     print_report(console, cases, calibrations)
     if "stage4" in options.targets:
         console.print(f"{STAGE}: ten processes, engines and the generator share all cores; engines are counted apart")
+    if options.plot and plot_growth(options.plot, cases):
+        console.print(f"W7 as a picture: {options.plot}")
     if options.json:
         write_json(options.json, cases, _conditions(options, calibrations))
     return _WRONG if any(case.wrong for case in cases) else 0
@@ -246,6 +251,7 @@ def _progress(
 def _steps(options: argparse.Namespace) -> int:
     per_run = {"calibration": 3, "w1": 4, "w2": len(w2.RATES), "w4": 1 if options.quick else len(w4.SIZES)}
     per_run |= {"rpc": 1, "w3": 2 * len(w3.of(options.quick)), "w5": 1 if options.quick else len(w5.SIZES), "w6": 1}
+    per_run["w7"] = sum(2 if options.quick else len(series.sizes) for series in w7.SERIES)
     steps = sum(per_run[name] for name in options.only) if "monolith" in options.targets else 0
     if "stage4" in options.targets:
         of_stage = per_run | {"w1": 2, "w2": len(w2.CLUSTER_RATES), "w3": per_run["w3"] // 2, "w6": 3}

@@ -42,6 +42,7 @@ class StageServer:
 
     victims: tuple[str, ...] = ("message_1", "gateway_ws_1", "presence_1")
     twins: tuple[str, ...] = ("message_1", "gateway_ws_1")
+    database: Path | None = None
 
     def __init__(self, folder: Path) -> None:
         self._workplace = Workplace("4", folder / "cluster")

@@ -53,6 +53,8 @@ class Server(Protocol):
     """What W6 kills, one after the other."""
     twins: tuple[str, ...]
     """Those of them whose work another does meanwhile."""
+    database: Path | None
+    """Its SQLite file, where it has one and it is ours."""
 
     async def start(self) -> Target:
         """Up and ready. Raises NotReady."""
@@ -72,6 +74,7 @@ class RunningCluster:
 
     victims: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
+    database: Path | None = None
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -103,6 +106,7 @@ class OwnServer:
         self._folder = folder
         self._cpu = cpu
         self._process: ServerProcess | None = None
+        self.database: Path | None = folder / "data" / "xinyu.db"
 
     async def start(self) -> Target:
         """Start on new free ports and wait for /readyz."""
