@@ -152,9 +152,13 @@ class Sessions:
             else MAX_JSON_INT
             for state in states
         }
-        page = await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=2 * len(cursors))
-        heads = [item.entries[-1] for item in page.items if item.entries]
-        self._deliverer.bring(connection, await self._deliverer.with_names(heads))
+        more = bool(cursors)
+        while more:
+            page = await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=2 * len(cursors))
+            heads = [item.entries[-1] for item in page.items if item.entries]
+            self._deliverer.bring(connection, await self._deliverer.with_names(heads))
+            cursors.update((str(item.conversation_id), MAX_JSON_INT) for item in page.items)
+            more = page.more and bool(page.items)
         if not session.sync:
             await self._ports.devices.set_caught_up(session.user_id, session.device_id)
 
