@@ -15,6 +15,7 @@ from drills.stage import Stage
 from local_cluster.state import NodeState
 from local_engines.instance import State as EngineState
 from xinyu.drill.history import G4_SECONDS, REDIS_SECONDS
+from xinyu.gateway.ws.hub import Hub
 
 
 class FakeNet:
@@ -123,6 +124,10 @@ def test_nobody_to_be_slow_and_no_process_registered_prove_nothing() -> None:
     assert not DRILLS["slow-client"](broken._replace(flood=lambda: 0)).proof
     stage.sessions = dict  # type: ignore[method-assign,assignment]
     assert not DRILLS["expire-zookeeper"](broken).proof
+
+
+def test_the_counters_that_prove_something_are_the_gateways() -> None:
+    assert {faults.SLOW, faults.OPENED} <= {name for name, *_ in Hub(1, 1).readings()}
 
 
 DUMP = """\
