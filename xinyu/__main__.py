@@ -1,7 +1,21 @@
-"""`python -m xinyu` is the `xinyu` command."""
+"""The `xinyu` command, by this name and as `python -m xinyu`."""
 
 from __future__ import annotations
 
-from xinyu.cli import main
+import sys
 
-main()
+INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command. What it needs is loaded here, not above: that takes a second, in which Ctrl-C ends it without a
+    stack."""
+    try:
+        from xinyu.cli import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()
+
+
+if __name__ == "__main__":
+    main()

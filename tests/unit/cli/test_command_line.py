@@ -7,6 +7,8 @@ import logging
 import re
 import socket
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -354,3 +356,14 @@ def test_a_defect_is_one_line_too_and_its_trace_is_there_for_who_asks(
     assert code == 1 and err.count("\n") == 1 and "RuntimeError: two lines" in err
     monkeypatch.setenv("XINYU_DEBUG", "1")
     assert "Traceback" in run("user", "list")[2]
+
+
+def test_ctrl_c_while_the_program_is_loaded_ends_it_without_a_stack(tmp_path: Path) -> None:
+    broken = tmp_path / "typer.py"  # the first thing that the command imports of others'
+    broken.write_text("raise KeyboardInterrupt\n")
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from xinyu.__main__ import main; main()"
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
