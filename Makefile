@@ -13,7 +13,7 @@ BY_SHAPE := -n 2 --dist loadgroup
 SOCKETS := tests/unit/app tests/unit/bench tests/unit/cli tests/unit/rpc tests/unit/scripts tests/unit/sdk
 
 .DEFAULT_GOAL := help
-.PHONY: help run cluster test test-fast check contract scenarios fuzz bench docs clean
+.PHONY: help run cluster test test-fast check contract scenarios fuzz bench simulate docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,6 +58,7 @@ test: check  ## everything, engines included
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS)
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 	@$(BIN)/python -m pytest tests/fuzz
+	@$(BIN)/python -m pytest -n 2 tests/simulation
 	@$(ENGINES) run -- $(BIN)/python -m pytest $(BY_SHAPE) tests/scenarios
 
 test-fast: check  ## without engines and processes
@@ -66,6 +67,9 @@ test-fast: check  ## without engines and processes
 
 bench: $(DEV)  ## measure WORKLOADS W1 to W7 and the RPC, and all but W4 on stage 4
 	@$(BIN)/python scripts/bench/run.py
+
+simulate: $(RUN)  ## a whole cluster under faults in made-up time: SEEDS runs (200), or one SEED again with its trace
+	@$(BIN)/xinyu simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),200)) $(FAULTS)
 
 docs: $(DEV)  ## write the generated references in docs/reference
 	@$(BIN)/python scripts/generate_docs.py

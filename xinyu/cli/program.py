@@ -12,7 +12,7 @@ import typer
 import xinyu
 from xinyu.app.moving.errors import MoveError
 from xinyu.app.settings import ConfigError
-from xinyu.cli import chat, cluster, config, demo, drill, grants, overview, run, users
+from xinyu.cli import chat, cluster, config, demo, drill, grants, overview, run, simulate, users
 from xinyu.cli.moving import copy
 from xinyu.kernel.errors import XinyuError
 from xinyu.sdk.errors import ApiError, ConnectionLost
@@ -35,6 +35,7 @@ program.add_typer(copy.commands, name="data")
 program.command("demo")(demo.demo)
 program.command("chat")(chat.chat)
 program.command("drill", context_settings=drill.ANY_ARGUMENTS)(drill.drill)
+program.command("simulate")(simulate.command)
 
 
 @program.callback(invoke_without_command=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
@@ -114,6 +115,32 @@ def add_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMappin
     if trace_id:
         event.setdefault("trace_id", trace_id)
     return event
+
+
+@contextmanager
+def diverted(take: Callable[[dict[str, Any]], None] | None) -> Iterator[None]:
+    """Have `take` get this process's lines, undressed, or nobody: for who plays through what goes wrong on purpose. For
+    loggers that have written nothing since `configure_logs`."""
+
+    def hand_over(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if take is not None:
+            take(dict(event))
+        raise structlog.DropEvent
+
+    before, disabled = structlog.get_config(), logging.root.manager.disable
+    level = logging.CRITICAL if take is None else logging.INFO
+    structlog.configure(
+        processors=[hand_over],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.ReturnLoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+        logging.disable(disabled)
 
 
 def _drop_absent(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
