@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import sys
 
-INTERRUPTED = 130
+try:
+    from xinyu.cli import main
+except KeyboardInterrupt:  # loading takes a second, in which nothing has begun yet: no stack for that
+    sys.exit(130)
 
-
-def main() -> None:
-    """Run the command. What it needs is loaded here, not above: that takes a second, in which Ctrl-C ends it without a
-    stack."""
-    try:
-        from xinyu.cli import main as run
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    run()
-
+__all__ = ["main"]
 
 if __name__ == "__main__":
     main()
