@@ -56,6 +56,17 @@ _AT_ONCE = 50
 """Cursors that are moved by one statement."""
 
 
+_CONVERSATIONS_OF = (
+    sa.select(
+        _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.active, _M.read_seq, _M.read_ordinal,
+        _HEAD.label("head"), _FIRST_JOIN.label("join_seq"), own_unread().label("own"),
+    )
+    .select_from(JOINED)
+    .where(_M.user_id == sa.bindparam("user"))
+    .order_by(_C.id)
+)  # fmt: skip
+
+
 class DeviceStoreSql(DeviceStore):
     """One schema on SQLite or MySQL."""
 
@@ -196,15 +207,7 @@ def _wanting(
 ) -> list[AnyRow]:
     """The user's conversations in which the device lacks something; when it `named` its cursors, also those that it
     did not name at all, so that it learns of them; or all."""
-    rows = connection.execute(
-        sa.select(
-            _C.id, _C.kind, _C.party_a, _C.party_b, _C.last_ordinal, _M.active, _M.read_seq, _M.read_ordinal,
-            _HEAD.label("head"), _FIRST_JOIN.label("join_seq"), own_unread().label("own"),
-        )
-        .select_from(JOINED)
-        .where(_M.user_id == user_id)
-        .order_by(_C.id)
-    ).all()  # fmt: skip
+    rows = connection.execute(_CONVERSATIONS_OF, {"user": user_id}).all()
     return [
         row
         for row in rows

@@ -25,6 +25,30 @@ _TAKE = (
     .values(owner=bindparam("me"), lease_until_ms=bindparam("until"), attempts=_O.attempts + 1)
 )
 _REMOVE = sa.delete(OUTBOX).where(_MY_ROW)
+_UNDELIVERED = (_O.done_ms.is_(None), _O.quarantined == 0, _O.created_ms < bindparam("before"))
+_PENDING = sa.select(_O.seq).where(*_UNDELIVERED).limit(1)
+_FREE = (
+    sa.select(OUTBOX)
+    .where(*_UNDELIVERED, _O.lease_until_ms <= bindparam("now"))
+    .order_by(_O.created_ms)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+_ENTRY_OF = (
+    sa.select(ENTRY, _C.kind, _C.party_a, _C.party_b)
+    .select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id))
+    .where(_E.conversation_id == bindparam("id"), _E.seq == bindparam("at"))
+)
+_RECIPIENTS = sa.select(_I.user_id).where(
+    _I.conversation_id == bindparam("id"),
+    _I.join_seq < bindparam("at"),
+    sa.or_(_I.leave_seq.is_(None), _I.leave_seq >= bindparam("at")),
+)
+_COUNTS = (
+    sa.select(_O.quarantined, sa.func.count(), sa.func.min(_O.created_ms))
+    .where(_O.done_ms.is_(None))
+    .group_by(_O.quarantined)
+)
 
 
 class OutboxStoreSql(OutboxStore):
@@ -41,15 +65,7 @@ class OutboxStoreSql(OutboxStore):
         self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
     ) -> list[OutboxRow]:
         def work(connection: Connection) -> list[OutboxRow]:
-            free = sa.and_(
-                _O.done_ms.is_(None),
-                _O.quarantined == 0,
-                _O.created_ms < created_before_ms,
-                _O.lease_until_ms <= now_ms,
-            )
-            rows = connection.execute(
-                sa.select(OUTBOX).where(free).order_by(_O.created_ms).limit(limit).with_for_update(skip_locked=True)
-            ).all()
+            rows = connection.execute(_FREE, {"before": created_before_ms, "now": now_ms, "most": limit}).all()
             tired = [row for row in rows if row.attempts >= max_attempts]
             mine = [row for row in rows if row.attempts < max_attempts]
             if tired:
@@ -87,12 +103,7 @@ class OutboxStoreSql(OutboxStore):
 
     async def counts(self) -> OutboxCounts:
         def work(connection: Connection) -> OutboxCounts:
-            statement = (
-                sa.select(_O.quarantined, sa.func.count(), sa.func.min(_O.created_ms))
-                .where(_O.done_ms.is_(None))
-                .group_by(_O.quarantined)
-            )
-            found = {quarantined: (count, oldest) for quarantined, count, oldest in connection.execute(statement)}
+            found = {quarantined: (count, oldest) for quarantined, count, oldest in connection.execute(_COUNTS)}
             pending, oldest_ms = found.get(0, (0, 0))
             return OutboxCounts(pending, oldest_ms, found.get(1, (0, 0))[0])
 
@@ -104,25 +115,14 @@ def _place(row: AnyRow) -> dict[str, int]:
 
 
 def _has_pending(connection: Connection, created_before_ms: int) -> bool:
-    statement = sa.select(_O.seq).where(_O.created_ms < created_before_ms, _O.done_ms.is_(None), _O.quarantined == 0)
-    return connection.execute(statement.limit(1)).first() is not None
+    return connection.execute(_PENDING, {"before": created_before_ms}).first() is not None
 
 
 def _rows(connection: Connection, claimed: Sequence[AnyRow]) -> list[OutboxRow]:
     found: list[OutboxRow] = []
     for row in sorted(claimed, key=lambda row: (row.conversation_id, row.seq)):
-        joined = connection.execute(
-            sa.select(ENTRY, _C.kind, _C.party_a, _C.party_b)
-            .select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id))
-            .where(_E.conversation_id == row.conversation_id, _E.seq == row.seq)
-        ).one()
-        recipients = connection.execute(
-            sa.select(_I.user_id).where(
-                _I.conversation_id == row.conversation_id,
-                _I.join_seq < row.seq,
-                sa.or_(_I.leave_seq.is_(None), _I.leave_seq >= row.seq),
-            )
-        )
+        joined = connection.execute(_ENTRY_OF, _place(row)).one()
+        recipients = connection.execute(_RECIPIENTS, _place(row))
         found.append(
             OutboxRow(
                 entry=entry_of(joined, Kind(joined.kind), (joined.party_a, joined.party_b)),
