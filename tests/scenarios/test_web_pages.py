@@ -4,96 +4,17 @@ when the server is. Shows G2 to G5 for them."""
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 
 import httpx
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
 
-from testkit.people import Person, Town, shows
+from testkit.people import Town, shows
+from testkit.raw_sockets import raw_socket
 from testkit.waiting import eventually
 from xinyu.sdk import Talk
 from xinyu.sdk.events import Typing
 
 pytestmark = pytest.mark.scenario
-SETTINGS = {"gateway": {"retransmit_seconds": 0.3}}
-
-
-class RawSocket:
-    """A socket on which a test answers, or does not, by hand."""
-
-    def __init__(self, socket: ClientConnection) -> None:
-        self._socket = socket
-        self.frames: list[dict[str, Any]] = []
-        self.reader = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        async for text in self._socket:
-            self.frames.append(json.loads(text))
-
-    async def send(self, frame: object) -> None:
-        await self._socket.send(json.dumps(frame))
-
-    def named(self, event: str) -> list[dict[str, Any]]:
-        return [frame for frame in self.frames if frame["event"] == event]
-
-    def copies(self, text: str) -> int:
-        """How often a text was pushed."""
-        return sum(text in frame["payload"]["body"]["extra"] for frame in self.named("im.message"))
-
-
-@asynccontextmanager
-async def raw_socket(person: Person, token: str) -> AsyncIterator[RawSocket]:
-    async with connect(f"{person.town.placement.ws}?token={token}&platform=web", compression=None) as socket:
-        raw = RawSocket(socket)
-        try:
-            await eventually(lambda: raw.named("connect"))
-            yield raw
-        finally:
-            raw.reader.cancel()
-            await asyncio.gather(raw.reader, return_exceptions=True)
-
-
-async def test_a_push_is_repeated_with_the_same_ackid_until_it_is_acked(town: Town) -> None:
-    ann, bob = await town.people("Ann", "Bob")
-    sender = await ann.device()
-    async with raw_socket(bob, await bob.log_in("web")) as raw:
-        sent = await sender.client.send_text(bob.talk, "hello?")
-        ackid = f"{sent.talk_id}.{sent.seq}"
-        await eventually(lambda: [f["ackid"] for f in raw.named("im.message")] == [ackid] * 2, 8)
-        assert raw.named("im.message")[0] == raw.named("im.message")[1]
-        await raw.send({"event": "ack", "ackid": ackid})
-        await sender.client.send_text(bob.talk, "thank you")
-        await eventually(lambda: raw.copies("thank you"))
-        repeated = raw.copies("hello?")
-        await eventually(lambda: raw.copies("thank you") > 1, 8)
-        assert raw.copies("hello?") == repeated
-
-
-async def test_a_client_that_never_acks_is_given_up_on_and_loses_nothing(town: Town) -> None:
-    """Ack-less (it pings, but answers none of three repetitions): its cursor moves on write, so a reconnect repeats
-    nothing."""
-    ann, bob, cleo = await town.people("Ann", "Bob", "Cleo")
-    token, sender = await bob.log_in("web"), await ann.device()
-    async with raw_socket(bob, token) as raw, raw_socket(cleo, await cleo.log_in("web")) as clock:
-        await sender.client.send_text(bob.talk, "first")
-        await eventually(lambda: raw.copies("first") == 4, 15)  # once, and three times again
-        await raw.send({"event": "ping"})
-        sent = await sender.client.send_text(cleo.talk, "acked")
-        await eventually(lambda: clock.copies("acked"))
-        await clock.send({"event": "ack", "ackid": f"{sent.talk_id}.{sent.seq}"})
-        await sender.client.send_text(cleo.talk, "tick")  # whoever acked once is repeated to: what shows time passing
-        await eventually(lambda: clock.copies("tick") == 3, 8)
-        await sender.client.send_text(bob.talk, "second")
-        await eventually(lambda: clock.copies("tick") == 6, 8)
-        assert (raw.copies("first"), raw.copies("second")) == (4, 1)
-    await sender.client.send_text(bob.talk, "while away")
-    async with raw_socket(bob, token) as again:
-        await eventually(lambda: again.copies("while away"))
-        assert again.copies("first") + again.copies("second") == 0
 
 
 async def test_a_page_that_reconnects_shows_everything_once_in_order(town: Town) -> None:
