@@ -48,6 +48,9 @@ class OutboxRun:
         self._queue = NO_QUEUE
         self._incarnation = ""
         self._same_ms = 0
+        self._first_ms = 0
+        self._is_unsure = True
+        """Whether a memory that was lost just before the first look may not have its replay yet."""
         self._pusher = pusher
         self._clock = clock
         self._settings = settings
@@ -66,6 +69,7 @@ class OutboxRun:
                 while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
                     pass
                 self._adopted_all = True
+                await self._doubt_the_beginning()
             keep_ms = int(self._settings.outbox_keep_seconds * 1000)
             while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
                 pass
@@ -99,8 +103,26 @@ class OutboxRun:
             self._pusher.forget_delivered()
             count = await self._store.reopen(self._same_ms - MARGIN_MS)
             log.warning("presence or delivery's queue lost its memory; delivering again", count=count)
+        elif not self._incarnation:
+            self._first_ms = now_ms
         self._incarnation, self._same_ms = found, now_ms
         return True
+
+    async def _doubt_the_beginning(self) -> None:
+        """At its first look a process cannot tell whether presence had just lost its memory. So, once, when gateways
+        have had their time to register, what was delivered since a little before counts as undelivered again; sessions
+        that had it get it no more."""
+        now_ms = self._clock.now_ms()
+        if not self._is_unsure or not self._first_ms or now_ms - self._first_ms < REGISTRATION_SECONDS * 1000:
+            return
+        while keys := self._pusher.take_delivered():
+            try:
+                await self._store.settle(keys, now_ms)
+            except XinyuError:
+                self._pusher.give_back_delivered(keys)
+                return  # at the next sweep
+        await self._store.reopen(self._first_ms - MARGIN_MS)
+        self._is_unsure = False
 
     def readings(self) -> list[Reading]:
         """For metrics."""

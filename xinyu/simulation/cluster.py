@@ -35,7 +35,9 @@ class Cluster:
         return [name for name, settings in self._settings.items() if role in settings.roles]
 
     async def boot(self, name: str, host: str = "") -> Life:
-        """A new life, ready; on another machine if one is named."""
+        """A new life, ready; on the machine of the one before, or on another if one is named."""
+        if not host and name in self.lives:
+            host = self.lives[name].host
         life = self.lives[name] = Life(self._settings[name], self.around, host)
         await life.place.spawn(life.start())
         self.doors.open(life)

@@ -407,3 +407,23 @@ async def test_what_was_claimed_in_vain_is_taken_up_again_in_time(world: World) 
         process.clock.jump(2.0)
     await eventually(lambda: process.dispatched)
     await process.kill()
+
+
+async def test_what_was_delivered_around_the_beginning_is_delivered_again_once(tmp_path: Path) -> None:
+    """G4: presence may have lost its memory while no message process was there to notice it."""
+    async with message_database(f"sqlite:///{tmp_path / 'message.db'}") as database:
+        stores = MessageStores(database, keep_outbox=True)  # as with presence in Redis
+        world = World(stores, await stores.befriend(ANN, BOB))
+        await world.commit()
+        process = world.process()
+        process.start()
+        await eventually(lambda: process.seqs == [1])
+        await process.pusher.complete([Completion(world.pair, 1)])  # to nobody, as yet
+        await process.later(lambda: process.seqs == [1, 1])
+        await process.pusher.complete([Completion(world.pair, 1)])
+        await process.later(lambda: process.reading("xinyu_push_unsettled") == 0)
+        for _ in range(3):
+            await process.swept()
+            process.clock.jump(5.0)
+        assert process.seqs == [1, 1]
+        await process.kill()
