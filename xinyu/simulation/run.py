@@ -61,7 +61,8 @@ def simulate(seed: int, only: tuple[str, ...] = (), trace: Trace | None = None) 
             story.end()
     failures = (*raised, *loop.failures, *story.failures)
     mark = trace.fingerprint if trace is not None else ""
-    return Outcome(seed, story.history, check(story.history), failures, mark, loop.time() - BEGIN, loop.turns)
+    verdict = check(History() if raised else story.history)  # half a history has no log
+    return Outcome(seed, story.history, verdict, failures, mark, loop.time() - BEGIN, loop.turns)
 
 
 def _log_of(loop: SimulationLoop, trace: Trace | None) -> Callable[[dict[str, Any]], None] | None:
