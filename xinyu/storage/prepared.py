@@ -93,7 +93,10 @@ class PreparedByKey:
         head, condition = str(compiled).rsplit(_WHERE, 1)
         # few rows may look like a table to be read whole, and that would wait for every row that others hold
         table = sa.inspect(self._statement.table).name
-        head = head.replace(f"UPDATE {table} SET", f"UPDATE {table} FORCE INDEX (PRIMARY) SET")
+        plain = f"UPDATE {table} SET"
+        if not head.startswith(plain):
+            raise ValueError(f"no place for the index in {head!r}")
+        head = head.replace(plain, f"UPDATE {table} FORCE INDEX (PRIMARY) SET", 1)
         names = tuple(compiled.positiontup or ())
         return head, condition, names[: -len(self._key)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -267,6 +267,18 @@ async def test_a_page_that_lost_its_socket_in_the_middle_of_a_write(world: Socke
     await (await world.page(token)).has("1")
 
 
+@contextmanager
+def nobody_registers(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Presence is away for whoever opens a session."""
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.presence_store(), "put", away)
+        yield
+
+
 @pytest.mark.parametrize("kind", ["page", "device"])
 async def test_a_session_that_opened_while_presence_was_away_is_caught_up_when_it_is_back(
     world: SocketWorld, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -276,12 +288,7 @@ async def test_a_session_that_opened_while_presence_was_away_is_caught_up_when_i
     ann, bob = await world.friends("ann", "bob")
     token = await world.token(ann)
     await (await world.page(token)).leave()
-
-    async def away(*_: object) -> None:
-        raise Unavailable()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.process.container.presence_store(), "put", away)
+    with nobody_registers(world, monkeypatch):
         socket = await (world.page(token) if kind == "page" else world.device(token))
         for text in ("1", "2"):
             await world.send(bob, ann, text)
@@ -303,12 +310,7 @@ async def test_a_session_that_is_late_in_more_conversations_than_a_page_has_is_b
     ann, *others = await world.friends("ann", "bob", "carl", "dan")
     token = await world.token(ann)
     await (await world.page(token)).leave()
-
-    async def away(*_: object) -> None:
-        raise Unavailable()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.process.container.presence_store(), "put", away)
+    with nobody_registers(world, monkeypatch):
         socket = await (world.page(token) if kind == "page" else world.device(token))
         for other in others:
             await world.send(other, ann, "while away")
