@@ -310,7 +310,7 @@ async def test_an_outbox_that_is_away_is_told_later(world: World, monkeypatch: p
 
     monkeypatch.setattr(world.stores.outbox, "settle", shaky)
     await process.pusher.complete([Completion(world.pair, seq) for seq in (1, 2)])
-    await process.later(lambda: len(tried) == 3)
+    await process.later(lambda: len(tried) >= 3)  # a try may come between two looks
     assert process.reading("xinyu_push_unsettled") == 2
     away.clear()
     await process.later(lambda: process.reading("xinyu_push_unsettled") == 0)
