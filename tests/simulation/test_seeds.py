@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from xinyu.drill.history import Acked
 from xinyu.simulation.plan import ALL
+from xinyu.simulation.rooms import ROOM
 from xinyu.simulation.run import simulate
+from xinyu.simulation.scene import scene
 
 BLOCKS, SEEDS = 10, 20
 
@@ -19,6 +22,11 @@ def test_promises_hold_under_faults(block: int) -> None:
 def test_nothing_goes_wrong_where_nothing_is_broken() -> None:
     outcome = simulate(0, ("none",))
     assert outcome.good and not outcome.verdict.faults
+
+
+def test_people_talk_in_a_group_and_each_two_of_them_alone() -> None:
+    acked = [ack for seed in range(3) for ack in simulate(seed, ("none",)).history.of(Acked)]
+    assert {ack.conversation for ack in acked} == {ROOM, *(pair.name for pair in scene().pairs)}
 
 
 @pytest.mark.parametrize("fault", ALL)

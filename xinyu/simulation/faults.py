@@ -200,11 +200,12 @@ class Faults:
         """What a gateway writes to a page is lost, and nobody says anything after it."""
         page = self._rng.choice([device for device in self._devices if isinstance(device, Page)])
         speaker = self._rng.choice([device for device in self._devices if device is not page])
+        shared = [where for where in page.places if where in speaker.places]
         socket = page.socket
         if socket is None or not socket.open:
             return None
         socket.swallows = True
-        await speaker.place.spawn(speaker.say())
+        await speaker.place.spawn(speaker.say(self._rng.choice(shared)))
         await asyncio.sleep(self._rng.uniform(0.5, 3.0))
         socket.swallows = False
         return f"frames to {page.name} were lost"

@@ -7,6 +7,8 @@ badge for each push of a dialogue that is not open. So what it shows is right on
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,8 +22,9 @@ from xinyu.kernel.ids import MsgId, UserId, new_msg_id
 from xinyu.message.errors import MsgIdConflict
 from xinyu.sdk.dialing import ConnectionClosed
 from xinyu.sdk.errors import ConnectionLost
+from xinyu.sdk.types import Talk
 from xinyu.simulation.node import Life
-from xinyu.simulation.rooms import HALL, ROOM, Rooms
+from xinyu.simulation.rooms import ROOM, Rooms
 from xinyu.simulation.sockets import Request, SimulatedSocket
 from xinyu.simulation.world.loop import Place
 
@@ -35,21 +38,24 @@ BEAT_SECONDS = 4.0
 
 
 class Page:
-    """It shows everything of its groups, and writes down what it sees."""
+    """It shows everything of its conversations, and writes down what it sees."""
 
     def __init__(self, name: str, uid: UserId, token: str, rooms: Rooms, gateways: list[str]) -> None:
         self.name = name
         self.uid = uid
+        self.places = rooms.places_of(uid)
         self.place = Place(rooms.loop, name)
         self.socket: SimulatedSocket | None = None
         self._token = token
         self._rooms = rooms
+        self._talks = rooms.talks_of(uid)
+        self._names = {talk: where for where, talk in self._talks.items()}
         self._history = rooms.history
         self._gateways = gateways
         self._asked = 0
         self._acks: set[str] = set()
         self._sent: set[str] = set()
-        self._badge = 0
+        self._badges: Counter[str] = Counter()
         self._ready = rooms.loop.create_future()
 
     async def connect(self) -> None:
@@ -64,21 +70,21 @@ class Page:
         self._history.add(Sent(self.name, where, msg_id, self._rooms.loop.time()))
         return msg_id if await self._send(where, msg_id) else None
 
-    async def repeat(self, msg_id: MsgId) -> None:
+    async def repeat(self, where: str, msg_id: MsgId) -> None:
         """Send one's message again, though it was acked."""
-        await self._send(ROOM, msg_id)
+        await self._send(where, msg_id)
 
-    async def forge(self, msg_id: MsgId) -> None:
+    async def forge(self, where: str, msg_id: MsgId) -> None:
         """Send something else by the id of a message."""
         try:
-            await self.ask(self.draft(ROOM, msg_id, "another text"))
+            await self.ask(self.draft(where, msg_id, "another text"))
         except MsgIdConflict:
             accepted = False
         except (XinyuError, TimeoutError):
             return  # not answered: nothing is known
         else:
             accepted = True
-        self._history.add(Forged(self.name, ROOM, msg_id, accepted, self._rooms.loop.time()))
+        self._history.add(Forged(self.name, where, msg_id, accepted, self._rooms.loop.time()))
 
     async def ask(self, request: Request[T]) -> T:
         """One request by REST, each time at another gateway. Raises what it raises, ConnectionLost, TimeoutError."""
@@ -86,18 +92,20 @@ class Page:
         gateway = self._gateways[self._asked % len(self._gateways)]
         return await self._rooms.doors.post(self.place, gateway, self._token, request, REQUEST_SECONDS)
 
-    async def unread(self, head: int, listed: bool) -> Unread:
-        """Its own badge, which began when everything up to `head` was read; or what the list says."""
-        if not listed:
-            return Unread(self.name, ROOM, self._badge, head)
+    async def unread(self, heads: Mapping[str, int], listed: set[str]) -> list[Unread]:
+        """By conversation its own badge, which began when everything up to the head was read; or what the list says of
+        those that are `listed`."""
 
-        async def views(life: Life, caller: Caller) -> list[tuple[int, int, int]]:
+        async def views(life: Life, caller: Caller) -> dict[Talk, tuple[int, int]]:
             found = await life.container.ports().conversations.list_conversations(caller.user_id)
-            return [(view.ref.target_id, view.unread, view.read_seq) for view in found]
+            return {Talk(view.ref.kind, view.ref.target_id): (view.unread, view.read_seq) for view in found}
 
-        lines = await self.ask(views)
-        _, count, read_seq = next(line for line in lines if line[0] == self._rooms.groups[ROOM])
-        return Unread(self.name, ROOM, count, read_seq)
+        lines = await self.ask(views) if listed else {}
+        shown = {
+            where: lines.get(self._talks[where], (0, 0)) if where in listed else (self._badges[where], head)
+            for where, head in heads.items()
+        }
+        return [Unread(self.name, where, *line) for where, line in shown.items()]
 
     async def _send(self, where: str, msg_id: MsgId) -> bool:
         for attempt in range(1, SEND_TRIES + 1):
@@ -113,13 +121,9 @@ class Page:
 
     def draft(self, where: str, msg_id: MsgId, text: str) -> Request[object]:
         """The request that sends a text."""
-        request = SendRequest(
-            talk_mode=2,
-            to_from_id=self._rooms.groups[where],
-            type="text",
-            body={"text": text, "content": text},
-            msg_id=msg_id,
-        )
+        talk_mode, to_from_id = self._talks[where]
+        body = {"text": text, "content": text}
+        request = SendRequest(talk_mode=talk_mode, to_from_id=to_from_id, type="text", body=body, msg_id=msg_id)
 
         async def post(life: Life, caller: Caller) -> object:
             return await send(life.container.services(), caller.user_id, request, None)
@@ -174,15 +178,20 @@ class Page:
         if frame["event"] == "ping":
             await _answer(socket, {"event": "pong", "payload": None})
         elif frame["event"] == "im.message":
-            self._show(self._rooms.name_of(payload["talk_mode"], payload["to_from_id"]), payload["body"])
+            self._show(self._names.get(self._talk_of(payload), ""), payload["body"])
+
+    def _talk_of(self, payload: dict[str, Any]) -> Talk:
+        """A page that is told its own id takes the sender for its peer."""
+        talk = Talk(payload["talk_mode"], payload["to_from_id"])
+        return Talk.user(payload["from_id"]) if talk == Talk.user(self.uid) else talk
 
     def _show(self, where: str, body: dict[str, Any]) -> None:
         if body["msg_id"] in self._sent:
             return
-        if where == ROOM or (where == HALL and body["sequence"] > self._rooms.hall_after):
+        if self._rooms.counts(where, body["sequence"]):
             seen = Seen(self.name, where, body["sequence"], body["msg_id"], self._rooms.loop.time())
             self._history.add(seen)
-        self._badge += where == ROOM and body["from_id"] != self.uid
+        self._badges[where] += body["from_id"] != self.uid
 
 
 async def _answer(socket: SimulatedSocket, frame: dict[str, Any]) -> None:

@@ -1,10 +1,12 @@
-"""Where every run begins: a cluster's configuration, and a database in which some people share a group."""
+"""Where every run begins: a cluster's configuration, and a database in which some people share a group
+and are each other's contacts."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +14,12 @@ from xinyu.app.settings import Settings
 from xinyu.app.shape import histories_of
 from xinyu.discovery.registry_memory import MemoryDirectory
 from xinyu.kernel.ids import ConversationId, GroupId, LoginId, UserId, new_hex_id
-from xinyu.message.types import Kind
+from xinyu.message.types import Kind, private_parties
+from xinyu.sdk.types import Talk
 from xinyu.simulation.cluster import Cluster
 from xinyu.simulation.containers import Containers
 from xinyu.simulation.node import Surroundings
+from xinyu.simulation.rooms import HALL, ROOM
 from xinyu.simulation.world.ambient import ambient
 from xinyu.simulation.world.database import Engine
 from xinyu.simulation.world.loop import SimulationLoop
@@ -30,7 +34,7 @@ from xinyu.user.types import LoginOrigin
 
 PEOPLE = 3
 GUESTS = 2
-"""Accounts that are in no group."""
+"""Accounts that are in no group and nobody's contacts."""
 PROCESSES: dict[str, tuple[str, ...]] = {
     "people": ("user", "contact", "group"),
     "who": ("presence",),
@@ -63,6 +67,19 @@ class Group(NamedTuple):
     """Where its log is."""
 
 
+class Pair(NamedTuple):
+    """The private conversation of two people, who are contacts."""
+
+    uids: tuple[UserId, UserId]
+    conversation_id: ConversationId
+    head: int
+
+    @property
+    def name(self) -> str:
+        """The same for both."""
+        return f"users {self.uids[0]} and {self.uids[1]}"
+
+
 class Scene(NamedTuple):
     """What is stored when a run begins."""
 
@@ -72,6 +89,16 @@ class Scene(NamedTuple):
     room: Group
     hall: Group
     """In which only the owner and admins speak."""
+    pairs: tuple[Pair, ...]
+
+    def talks(self) -> dict[UserId, dict[str, Talk]]:
+        """By user and by name, how he asks for a conversation."""
+        groups = {ROOM: Talk.group(self.room.group_id), HALL: Talk.group(self.hall.group_id)}
+        found = {person.uid: dict(groups) for person in self.people}
+        for pair in self.pairs:
+            for uid, peer in (pair.uids, pair.uids[::-1]):
+                found[uid][pair.name] = Talk.user(peer)
+        return found
 
 
 @cache
@@ -128,17 +155,31 @@ async def _make(around: Surroundings, rng: random.Random) -> Scene:
     hall = await _group(cluster, people)
     await place.spawn(container.group_service().set_mute_all(people[0].uid, hall.group_id, True))
     hall = hall._replace(head=hall.head + 1)
-    return Scene(around.engine.inner.image(), people, tuple(everybody[PEOPLE:]), room, hall)
+    pairs = [await _pair(cluster, one, other) for one, other in combinations((person.uid for person in people), 2)]
+    return Scene(around.engine.inner.image(), people, tuple(everybody[PEOPLE:]), room, hall, tuple(pairs))
 
 
 async def _group(cluster: Cluster, people: Sequence[Person]) -> Group:
     owner, *others = (person.uid for person in people)
     place, groups = cluster.lives["people"].place, cluster.lives["people"].container.group_service()
     group_id = await place.spawn(groups.create(owner, "simulated", others))
+    return Group(group_id, *await _found(cluster, Kind.GROUP, (group_id, 0)))
+
+
+async def _pair(cluster: Cluster, one: UserId, other: UserId) -> Pair:
+    place, applications = cluster.lives["people"].place, cluster.lives["people"].container.application_service()
+    await place.spawn(applications.apply(one, other, "simulated"))
+    [application] = await place.spawn(applications.list_pending(other))
+    await place.spawn(applications.accept(other, application.application_id, ""))
+    return Pair((one, other), *await _found(cluster, Kind.PRIVATE, private_parties(one, other)))
+
+
+async def _found(cluster: Cluster, kind: Kind, parties: tuple[int, int]) -> tuple[ConversationId, int]:
+    """A conversation, and where its log is."""
     log = cluster.lives["talk-1"].container.log_store()
-    conversation_id = await log.find_conversation(Kind.GROUP, (group_id, 0))
+    conversation_id = await log.find_conversation(kind, parties)
     assert conversation_id is not None
-    return Group(group_id, conversation_id, len(await log.read_range(conversation_id, 1, 1000)))
+    return conversation_id, len(await log.read_range(conversation_id, 1, 1000))
 
 
 async def _account(cluster: Cluster, number: int) -> Person:

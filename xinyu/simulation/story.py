@@ -6,6 +6,7 @@ import asyncio
 import random
 
 from xinyu.drill.history import G4_SECONDS, Acked, Fault, History, Online, Seen, Stored, Watch
+from xinyu.kernel.ids import ConversationId
 from xinyu.simulation.cluster import Cluster
 from xinyu.simulation.faults import Device, Faults
 from xinyu.simulation.moves import Moves
@@ -13,9 +14,11 @@ from xinyu.simulation.page import Page
 from xinyu.simulation.phone import Phone, shuffled
 from xinyu.simulation.plan import Plan
 from xinyu.simulation.rooms import HALL, ROOM, Rooms
-from xinyu.simulation.scene import Group, Scene
+from xinyu.simulation.scene import Scene
 from xinyu.simulation.trace import Trace
 
+PRIVATE = 0.4
+"""So many of its messages a device says to one person alone."""
 REPEATED, FORGED, READ = 0.1, 0.05, 0.15
 """After so many of its messages a device sends the same again, or another by its id, or marks what it shows as read."""
 PATIENCE_SECONDS = 16.0
@@ -40,13 +43,13 @@ class Story:
         self._rng = rng
         self._trace = trace
         self._loop = cluster.around.loop
-        groups: dict[str, int] = {ROOM: start.room.group_id, HALL: start.hall.group_id}
-        self._rooms = Rooms(groups, self._loop, cluster.doors, self.history)
+        self._heads = {ROOM: start.room.head, **{pair.name: pair.head for pair in start.pairs}}
+        self._rooms = Rooms(start.talks(), self._loop, cluster.doors, self.history)
         self._phones: list[Phone] = []
         self._pages: list[Page] = []
         self._devices: list[Device] = []
         self._guests = list(start.guests)
-        self._readers: set[int] = set()
+        self._readers: set[tuple[int, str]] = set()
 
     async def play(self) -> None:
         """From the beginning to the end."""
@@ -67,7 +70,9 @@ class Story:
         if self._plan.last:
             await self._break(faults, self._plan.last, G4_SECONDS)
         await self._settle()
-        await self._write_down(ROOM, self._scene.room)
+        await self._write_down(ROOM, self._scene.room.conversation_id)
+        for pair in self._scene.pairs:
+            await self._write_down(pair.name, pair.conversation_id)
         if self._plan.has_moves:
             await self._try_hall(moves)
         await self._write_down_ends()
@@ -85,15 +90,16 @@ class Story:
     async def _gather(self) -> None:
         gateways = self._cluster.of_role("gateway_ws")
         for number, person in enumerate(self._scene.people):
-            where = [shuffled(gateways, self._rng) for _ in range(2)]
-            phone = Phone(f"phone-{number}", person.uid, person.phone_token, self._rooms, where[0])
-            page = Page(f"page-{number}", person.uid, person.page_token, self._rooms, where[1])
+            doors = [shuffled(gateways, self._rng) for _ in range(2)]
+            phone = Phone(f"phone-{number}", person.uid, person.phone_token, self._rooms, doors[0])
+            page = Page(f"page-{number}", person.uid, person.page_token, self._rooms, doors[1])
             self._phones.append(phone)
             self._pages.append(page)
             self._devices += [phone, page]
         await asyncio.gather(*(device.place.spawn(device.connect()) for device in self._devices))
         for device in self._devices:
-            self.history.add(Watch(device.name, device.uid, ROOM, self._scene.room.head))
+            for where in device.places:
+                self.history.add(Watch(device.name, device.uid, where, self._heads[where]))
 
     def _guest(self, gateways: list[str]) -> Page:
         person = self._guests.pop(0) if len(self._guests) > 1 else self._guests[0]
@@ -105,15 +111,21 @@ class Story:
         begin = self._loop.time()
         for time in times:
             await asyncio.sleep(max(0.0, begin + time - self._loop.time()))
-            msg_id = await device.place.spawn(device.say())
+            where = self._somewhere(device)
+            msg_id = await device.place.spawn(device.say(where))
             if isinstance(device, Phone):
                 if rng.random() < READ:
-                    self._readers.add(device.uid)
-                    await device.place.spawn(device.read())
+                    self._readers.add((device.uid, where))
+                    await device.place.spawn(device.read(where))
             elif msg_id and rng.random() < REPEATED:
-                await device.place.spawn(device.repeat(msg_id))
+                await device.place.spawn(device.repeat(where, msg_id))
             elif msg_id and rng.random() < FORGED:
-                await device.place.spawn(device.forge(msg_id))
+                await device.place.spawn(device.forge(where, msg_id))
+
+    def _somewhere(self, device: Device) -> str:
+        """Where a device says its next message."""
+        room, *private = device.places
+        return self._rng.choice(private) if self._rng.random() < PRIVATE else room
 
     async def _break(self, faults: Faults, name: str, when: float) -> None:
         await asyncio.sleep(when)
@@ -136,11 +148,11 @@ class Story:
         has: dict[str, set[str]] = {device.name: set() for device in self._devices}
         for seen in self.history.of(Seen):
             has[seen.device].add(seen.msg_id)
-        acked = self.history.of(Acked)
-        for ack in acked:
+        wanted: dict[str, set[str]] = {}
+        for ack in self.history.of(Acked):
             has[ack.device].add(ack.msg_id)
-        wanted = {ack.msg_id for ack in acked}
-        return any(not wanted <= shown for shown in has.values())
+            wanted.setdefault(ack.conversation, set()).add(ack.msg_id)
+        return any(not wanted.get(watch.conversation, set()) <= has[watch.device] for watch in self.history.of(Watch))
 
     async def _try_hall(self, moves: Moves) -> None:
         """Whoever is let speak last of all may speak, and everybody hears it."""
@@ -155,19 +167,22 @@ class Story:
         if not await speaker.place.spawn(speaker.say(HALL)):
             self.failures.append(f"{speaker.name} was let speak, and may not")
         await self._settle()
-        await self._write_down(HALL, hall)
+        await self._write_down(HALL, hall.conversation_id)
 
-    async def _write_down(self, where: str, group: Group) -> None:
+    async def _write_down(self, where: str, conversation_id: ConversationId) -> None:
         log = self._cluster.lives["talk-1"].container.log_store()
-        for entry in await log.read_range(group.conversation_id, 1, 5000):
+        for entry in await log.read_range(conversation_id, 1, 5000):
             self.history.add(Stored(where, entry.seq, entry.msg_id, entry.sender_id, entry.type < 1000))
 
     async def _write_down_ends(self) -> None:
         for phone in self._phones:
-            self.history.add(await phone.place.spawn(phone.unread()))
+            for line in await phone.place.spawn(phone.unread(phone.places)):
+                self.history.add(line)
         for page in self._pages:
-            listed = page.uid in self._readers
-            self.history.add(await page.place.spawn(page.unread(self._scene.room.head, listed)))
+            heads = {where: self._heads[where] for where in page.places}
+            listed = {where for where in heads if (page.uid, where) in self._readers}
+            for line in await page.place.spawn(page.unread(heads, listed)):
+                self.history.add(line)
         uids = [phone.uid for phone in self._phones]
         visitor = self._scene.guests[0].uid
         shown = await self._phones[0].place.spawn(self._phones[0].online([*uids, visitor]))
