@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from drills.chat import RATE
+from drills.chat import PRIVATE, RATE
 from drills.faults import DRILLS
 from drills.people import GROUP_SIZE
 from drills.report import as_page
@@ -32,11 +32,11 @@ SECONDS = (5.0, 600.0)
 DESCRIPTION = f"""\
 Start a stage on this machine, let people chat, break something, and check that no promise was broken. Half of the
 clients are SDK devices, half are pages of the web clients; {GROUP_SIZE} people or one more share a group, fewer where
-there are fewer, and all together say at most {RATE:g} messages per second. Engines are its own, except those that
-XINYU_STORAGE__DSN, XINYU_PRESENCE__REDIS_URL or XINYU_DISCOVERY__ZOOKEEPER_HOSTS name: those cannot be broken.
-Reports, and the history of a drill that was not good: .run/drills. The exit code is 0 where every drill was good, 1
-where a promise was broken, 3 where none was but a drill has shown nothing (its fault had no effect, it could not be
-held), 2 for wrong use, 130 after an interruption."""
+there are fewer, and {PRIVATE:.0%} of the messages are private ones, to or from its owner. All together say at most
+{RATE:g} messages per second. Engines are its own, except those that XINYU_STORAGE__DSN, XINYU_PRESENCE__REDIS_URL or
+XINYU_DISCOVERY__ZOOKEEPER_HOSTS name: those cannot be broken. Reports, and the history of a drill that was not good:
+.run/drills. The exit code is 0 where every drill was good, 1 where a promise was broken, 3 where none was but a drill
+has shown nothing (its fault had no effect, it could not be held), 2 for wrong use, 130 after an interruption."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import httpx
 from websockets.asyncio.client import ClientConnection
@@ -31,13 +33,14 @@ def is_conflict(error: Exception) -> bool:
     return (isinstance(error, ApiError) and error.status == 409) or (isinstance(error, WebError) and error.code == 409)
 
 
+@dataclass(eq=False)
 class Conversation:
-    """A group as its members name it; `head` is where its log was when they came."""
+    """A group, or two people alone: its name in the history, and by user how he asks for it. `head` is where its log
+    was when they came."""
 
-    def __init__(self, group_id: int) -> None:
-        self.talk = Talk.group(group_id)
-        self.name = f"group {group_id}"
-        self.head = 0
+    name: str
+    talks: dict[int, Talk]
+    head: int = 0
 
 
 class PhoneClient(Client):
@@ -49,15 +52,19 @@ class PhoneClient(Client):
 
 
 class Phone:
-    """An SDK device that shows everything it gets in its group. Sending raises what `TROUBLE` names."""
+    """An SDK device of a user that shows everything it gets in his conversations. Sending raises what `TROUBLE`
+    names."""
 
-    def __init__(self, name: str, where: Conversation, client: PhoneClient, history: History) -> None:
+    def __init__(
+        self, name: str, uid: int, places: Sequence[Conversation], client: PhoneClient, history: History
+    ) -> None:
         self.name = name
         self.client = client
-        self._where = where
+        self._uid = uid
+        self._names = {where.talks[uid]: where.name for where in places}
         self._history = history
         self._readers: list[asyncio.Task[None]] = []
-        self._shown = 0
+        self._shown: dict[Talk, int] = {}
         self.is_up = False
 
     async def connect(self) -> None:
@@ -65,26 +72,26 @@ class Phone:
         await self.client.connect()
         self._readers = [asyncio.create_task(self._show()), asyncio.create_task(self._watch())]
 
-    async def send(self, msg_id: str, text: str = "") -> int:
+    async def send(self, where: Conversation, msg_id: str, text: str = "") -> int:
         """Say something; its place."""
         body = {"text": text or msg_id, "content": text or msg_id}
-        return (await self.client.send(self._where.talk, "text", body, msg_id=msg_id)).seq
+        return (await self.client.send(where.talks[self._uid], "text", body, msg_id=msg_id)).seq
 
-    async def send_again(self, msg_id: str, text: str = "") -> int:
+    async def send_again(self, where: Conversation, msg_id: str, text: str = "") -> int:
         """The same by an id that was used already."""
-        return await self.send(msg_id, text)
+        return await self.send(where, msg_id, text)
 
-    async def read(self) -> None:
+    async def read(self, where: Conversation) -> None:
         """Mark what is shown as read, for all of the user's devices."""
-        seq = self._shown
-        if seq:
-            await self.client.read(self._where.talk, seq)
-            self._history.add(Read(self.name, self._where.name, seq, time.monotonic()))
+        talk = where.talks[self._uid]
+        if seq := self._shown.get(talk):
+            await self.client.read(talk, seq)
+            self._history.add(Read(self.name, where.name, seq, time.monotonic()))
 
-    async def listed(self) -> tuple[int, int]:
-        """What its list shows of the group: the unread, and up to where that counts as read."""
-        lines = await self.client.conversations()
-        return next(((line.unread_num, line.read_seq) for line in lines if line.talk == self._where.talk), (0, 0))
+    async def listed(self) -> dict[str, tuple[int, int]]:
+        """What its list shows, by conversation: the unread, and up to where that counts as read."""
+        lines = {line.talk: (line.unread_num, line.read_seq) for line in await self.client.conversations()}
+        return {name: lines.get(talk, (0, 0)) for talk, name in self._names.items()}
 
     async def echo(self) -> bool:
         """Ask for an echo; False where there is no socket."""
@@ -99,10 +106,9 @@ class Phone:
 
     async def _show(self) -> None:
         async for message in self.client.incoming():
-            if message.talk == self._where.talk:
-                self._shown = message.seq
-                seen = Seen(self.name, self._where.name, message.seq, message.msg_id, time.monotonic())
-                self._history.add(seen)
+            if name := self._names.get(message.talk):
+                self._shown[message.talk] = message.seq
+                self._history.add(Seen(self.name, name, message.seq, message.msg_id, time.monotonic()))
 
     async def _watch(self) -> None:
         async for event in self.client.events():
@@ -112,12 +118,16 @@ class Phone:
 
 
 class Page(WebClient):
-    """A page of the web clients in the same group; it writes down what it appends."""
+    """A page of the web clients, of the same user; it writes down what it appends."""
 
-    def __init__(self, name: str, where: Conversation, history: History, *address: str) -> None:
+    def __init__(
+        self, name: str, uid: int, places: Sequence[Conversation], history: History, address: Sequence[str]
+    ) -> None:
+        """`address`: of REST and of the sockets, and the token."""
         super().__init__(*address, pace=PACE)
         self.name = name
-        self._where = where
+        self.uid = uid
+        self._names = {where.talks[uid]: where.name for where in places}
         self._history = history
         self._greeted = asyncio.Event()
         self.is_up = False
@@ -128,28 +138,22 @@ class Page(WebClient):
         async with asyncio.timeout(CONNECT_SECONDS):
             await self._greeted.wait()
 
-    async def send(self, msg_id: str) -> int:
+    async def send(self, where: Conversation, msg_id: str) -> int:
         """Say something; its place."""
-        return int((await self.send_text(*self._where.talk, msg_id, msg_id=msg_id))["sequence"])
+        return int((await self.send_text(*where.talks[self.uid], msg_id, msg_id=msg_id))["sequence"])
 
-    async def send_again(self, msg_id: str, text: str = "") -> int:
+    async def send_again(self, where: Conversation, msg_id: str, text: str = "") -> int:
         """The same once, by an id that was used already, and as another page would: what comes of it is shown."""
         draft = {"type": "text", "msg_id": msg_id, "body": {"text": text or msg_id, "content": text or msg_id}}
-        return int((await self.post("message/send", {**self._where.talk.fields(), **draft}))["sequence"])
+        return int((await self.post("message/send", {**where.talks[self.uid].fields(), **draft}))["sequence"])
 
-    async def read(self) -> None:
+    async def read(self, where: Conversation) -> None:
         """Clear its badge, for all of the user's devices."""
-        await self.post("talk/session-clear-unread-num", self._where.talk.fields())
+        await self.post("talk/session-clear-unread-num", where.talks[self.uid].fields())
 
-    async def listed(self) -> int:
-        """The unread that the server tells a page that is loaded now."""
-        await self.load_sessions()
-        return self.badge
-
-    @property
-    def badge(self) -> int:
-        """Its own count, which began when everything was read."""
-        return self.badges[self._where.talk]
+    def badge(self, where: Conversation) -> int:
+        """Its own count, which began when everything was read, or when it loaded its list last."""
+        return self.badges[where.talks[self.uid]]
 
     async def echo(self) -> bool:
         """Ask for an echo; False where there is no socket."""
@@ -166,12 +170,12 @@ class Page(WebClient):
 
     def _show(self, payload: Json) -> None:
         body = payload["body"]
-        if self._dialogue(payload) == self._where.talk:
+        if name := self._names.get(Talk(*self._dialogue(payload))):
             seq, msg_id, now = body["sequence"], body["msg_id"], time.monotonic()
             if msg_id not in self._sent:
-                self._history.add(Seen(self.name, self._where.name, seq, msg_id, now))
+                self._history.add(Seen(self.name, name, seq, msg_id, now))
             else:  # it is on the screen already: the push tells its place, as a receipt does
-                self._history.add(Acked(self.name, self._where.name, msg_id, seq, now))
+                self._history.add(Acked(self.name, name, msg_id, seq, now))
         super()._show(payload)
 
     async def _take(self, socket: ClientConnection, frame: Json) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 
-from drills.people import Group, Member, People
+from drills.devices import Conversation
+from drills.people import Group, Member, People, devices_of
 from xinyu.drill.history import Acked, History, Online, Seen, Stored, Unread
 
 LEAVING_GROUPS = 5
@@ -38,33 +39,41 @@ def _at_rest(people: People, history: History) -> bool:
     return all(
         (device.name, msg_id) in shown
         for group in people.groups
-        for msg_id in acked.get(group.where.name, ())
-        for device in group.devices
+        for where in group.places
+        for device in devices_of(group.members_of(where))
+        for msg_id in acked.get(where.name, ())
     )
 
 
 async def _write_down(group: Group, history: History) -> None:
-    await _write_log(group, history)
+    for where in group.places:
+        await _write_log(where, group.members_of(where)[-1], history)
     for member in group.members:
-        count, read_seq = await member.phone.listed()
-        history.add(Unread(member.phone.name, group.where.name, count, read_seq))
-        if member.reads:
-            history.add(Unread(member.page.name, group.where.name, await member.page.listed(), read_seq))
-        else:
-            history.add(Unread(member.page.name, group.where.name, member.page.badge, group.where.head))
+        await _write_unread(member, history)
     there = [member for member in group.members if member.phone.is_up and member.page.is_up]
     await _write_presence(group, history, there, connected=True)
 
 
-async def _write_log(group: Group, history: History) -> None:
-    client, cursor = group.members[0].phone.client, 0
-    while page := await client.messages.records(group.where.talk, cursor, LOG_PAGE):
+async def _write_log(where: Conversation, reader: Member, history: History) -> None:
+    cursor = 0
+    while page := await reader.phone.client.messages.records(where.talks[reader.uid], cursor, LOG_PAGE):
         for message in page:
-            entry = Stored(group.where.name, message.seq, message.msg_id, message.from_id, not message.is_system)
+            entry = Stored(where.name, message.seq, message.msg_id, message.from_id, not message.is_system)
             history.add(entry)
         cursor = page[-1].seq
         if cursor <= 1:
             break
+
+
+async def _write_unread(member: Member, history: History) -> None:
+    listed = await member.phone.listed()
+    if member.reads:
+        await member.page.load_sessions()
+    for where in member.places:
+        count, read_seq = listed[where.name]
+        history.add(Unread(member.phone.name, where.name, count, read_seq))
+        since = read_seq if member.reads else where.head
+        history.add(Unread(member.page.name, where.name, member.page.badge(where), since))
 
 
 async def _part(group: Group, history: History) -> None:
