@@ -95,6 +95,11 @@ def no_versions(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(effects._Application, "_member_rows", all_are_newer)
 
 
+def no_private_ordinals(patch: pytest.MonkeyPatch) -> None:
+    row = rows.Conversation.row
+    patch.setattr(rows.Conversation, "row", lambda self: {**row(self), "last_ordinal_a": 0})
+
+
 SABOTAGES: dict[str, Sabotage] = {
     "outbox": Sabotage(no_outbox, ("kill-at-commit",), frozenset({"G4", "G5"})),
     "adoption": Sabotage(no_adoption, ("kill-message", "kill-presence", "cut-link"), frozenset({"G4", "G5"})),
@@ -104,4 +109,5 @@ SABOTAGES: dict[str, Sabotage] = {
     "versions": Sabotage(no_versions, ("slow-database", "blink"), frozenset()),
     "retransmission": Sabotage(no_retransmission, ("swallow",), frozenset({"G4"})),
     "replay": Sabotage(no_replay, ("restart-redis",), frozenset({"G4"})),
+    "private ordinals": Sabotage(no_private_ordinals, ("cut-clients",), frozenset({"G6"})),
 }
