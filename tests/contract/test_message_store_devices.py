@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from testkit.messages import ANN, BOB, CID, LAPTOP, PHONE, MessageStores, message, notice
 from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, UserId, new_msg_id
 from xinyu.message.types import DeviceCursor, DeviceState, Effect, Kind, MemberChange, SyncPage
@@ -35,7 +33,7 @@ def brought(page: SyncPage) -> dict[ConversationId, list[int]]:
 
 
 async def move(stores: MessageStores, user_id: UserId, where: ConversationId, seq: int) -> None:
-    await stores.devices.move_cursors([DeviceCursor(user_id, PHONE, where, seq)])
+    await stores.devices.move_cursors([DeviceCursor(user_id, PHONE, where, seq)], stores.now_ms)
 
 
 # Devices.
@@ -89,13 +87,13 @@ async def test_cursors_never_go_back_nor_beyond_nor_where_one_is_no_member(store
     await move(stores, BOB, ConversationId(999), 1)
     await stores.apply(stores.joins(BOB))
     assert (await opened(stores, BOB, sync=True))[crowd] == (1, 2), "from his joining, which is the second entry"
-    await stores.devices.move_cursors([])
+    await stores.devices.move_cursors([], stores.now_ms)
 
 
 async def test_many_cursors_at_once(stores: MessageStores) -> None:
     crowds = [await stores.gather(ANN, BOB, group_id=GroupId(60 + n)) for n in range(15)]
     cursors = [DeviceCursor(user, device, c, 1) for user in (BOB, ANN) for device in (PHONE, LAPTOP) for c in crowds]
-    await stores.devices.move_cursors(cursors[::-1] + cursors)
+    await stores.devices.move_cursors(cursors[::-1] + cursors, stores.now_ms)
     for user in (ANN, BOB):
         assert await opened(stores, user, LAPTOP, sync=True) == dict.fromkeys(crowds, (1, 1))
 
@@ -108,24 +106,6 @@ async def test_a_forgotten_login_begins_anew(stores: MessageStores) -> None:
     await stores.devices.forget_device(BOB, PHONE)
     assert await stores.devices.is_catching_up(BOB, PHONE) is None
     assert await opened(stores, BOB) == {pair: (1, 1)}
-
-
-async def test_the_first_of_too_many_devices_is_forgotten(
-    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A client that names a new device at each connection must not fill the disk."""
-    monkeypatch.setattr("xinyu.message.store_sql.devices.MAX_DEVICES", 3)
-    pair = await stores.befriend(ANN, BOB)
-    await opened(stores, ANN)
-    for number in range(5):
-        stores.now_ms += 1
-        await opened(stores, BOB, DeviceId(f"d{number}"))
-    await stores.say(ANN, pair)
-    cursors = {n: (await opened(stores, BOB, DeviceId(f"d{n}"), sync=True))[pair] for n in range(5)}
-    known = [await stores.devices.is_catching_up(BOB, DeviceId(f"d{n}")) is not None for n in range(5)]
-    assert known == [False, False, True, True, True]
-    assert cursors == dict.fromkeys(range(5), (0, 1))
-    assert await stores.devices.is_catching_up(ANN, PHONE) is not None
 
 
 async def test_a_conversation_that_came_while_away_is_owed_from_the_join(stores: MessageStores) -> None:

@@ -108,7 +108,7 @@ async def test_unread_at_a_device_is_what_it_will_not_be_pushed(stores: MessageS
     for sender in (ANN, BOB, ANN):
         await stores.say(sender, pair)
     assert [await stores.unread(BOB, pair, at) for at in (None, PHONE)] == [3, 1]
-    await stores.devices.move_cursors([DeviceCursor(BOB, PHONE, pair, 3)])
+    await stores.devices.move_cursors([DeviceCursor(BOB, PHONE, pair, 3)], stores.now_ms)
     assert [await stores.unread(BOB, pair, at) for at in (None, PHONE)] == [3, 2]
     await stores.mark(BOB, pair, 1)
     assert [await stores.unread(BOB, pair, at) for at in (None, PHONE)] == [2, 1]

@@ -27,7 +27,8 @@ class DeviceService(DevicePort):
     async def move_cursors(self, cursors: list[DeviceCursor]) -> None:
         for start in range(0, len(cursors), CURSORS_PER_TRANSACTION):
             part = [c for c in cursors[start : start + CURSORS_PER_TRANSACTION] if c.conversation_id <= MAX_JSON_INT]
-            await self._store.move_cursors([msgspec.structs.replace(c, seq=clamped(c.seq)) for c in part])
+            part = [msgspec.structs.replace(c, seq=clamped(c.seq)) for c in part]
+            await self._store.move_cursors(part, self._clock.now_ms())
 
     async def set_caught_up(self, user_id: UserId, device_id: DeviceId) -> None:
         await self._store.set_caught_up(user_id, device_id)

@@ -236,8 +236,8 @@ class DeviceStore(abc.ABC):
         """Whether pushes are still owed to it; None for a device that never connected."""
 
     @abc.abstractmethod
-    async def move_cursors(self, cursors: Sequence[DeviceCursor]) -> None:
-        """Store cursors, never back."""
+    async def move_cursors(self, cursors: Sequence[DeviceCursor], now_ms: int) -> None:
+        """Store cursors, never back. Beyond the bound of a user's devices the one that came first is forgotten."""
 
     @abc.abstractmethod
     async def forget_device(self, user_id: UserId, device_id: DeviceId) -> None:

@@ -60,7 +60,7 @@ async def everything(stores: MessageStores) -> None:
     await stores.say(ANN, pair)
     for device in (PHONE, DeviceId("new")):
         await stores.devices.open_device(BOB, device, False, 0)
-    await stores.devices.move_cursors([DeviceCursor(BOB, PHONE, pair, 2)])
+    await stores.devices.move_cursors([DeviceCursor(BOB, d, pair, 2) for d in (PHONE, DeviceId("pulls"))], 0)
     for user, at in ((BOB, None), (BOB, PHONE), (ANN, None)):
         await stores.lists.list_views(user, None, at)
         await stores.lists.list_views(user, pair, at)

@@ -9,11 +9,12 @@ from sqlalchemy import Connection
 
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store import DeviceStore
+from xinyu.message.store_sql.remembered import PULLS, Device, forget, remember_pulling, remember_pushed
 from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
 from xinyu.message.store_sql.views import JOINED, own_unread, read_unread, ref_of
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, SyncItem, SyncPage
-from xinyu.storage.schema import AnyRow, insert_new, upsert
+from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database
 
 _C, _M, _I, _E, _CU, _D = CONVERSATION.c, MEMBER.c, INTERVAL.c, ENTRY.c, CURSOR.c, DEVICE.c
@@ -31,9 +32,6 @@ _HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
 """The newest seq a member may read. Null for who never was one (a removal may come without its invitation)."""
 SYNC_CONVERSATIONS = 500
 """Conversations of one page."""
-MAX_DEVICES = 100
-"""Devices of one user that pushes are owed to. Log-ins that run out are not told of, and clients name their devices
-themselves: beyond these the one that came first is forgotten."""
 
 _KNOWN = sa.select(_D.catching_up).where(_D.user_id == sa.bindparam("user"), _D.device_id == sa.bindparam("device"))
 _STANDING = (
@@ -47,11 +45,16 @@ _STANDING = (
     .where(_M.user_id == sa.bindparam("user"))
 )
 """These two run at every connect, so they are built once."""
-_HEADS = (
-    sa.select(_M.user_id, _C.id, _HEAD)
+_HEADS_AND_DEVICES = sa.union_all(
+    sa.select(_M.user_id, _C.id, _HEAD, sa.null())
     .select_from(JOINED)
-    .where(_M.user_id.in_(sa.bindparam("users", expanding=True)), _C.id.in_(sa.bindparam("ids", expanding=True)))
+    .where(_M.user_id.in_(sa.bindparam("users", expanding=True)), _C.id.in_(sa.bindparam("ids", expanding=True))),
+    sa.select(_D.user_id, sa.literal_column("0"), sa.literal_column("0"), _D.device_id).where(
+        _D.user_id.in_(sa.bindparam("users", expanding=True)),
+        _D.device_id.in_(sa.bindparam("devices", expanding=True)),
+    ),
 )
+"""One statement, for it runs with every batch of cursors."""
 _AT_ONCE = 50
 """Cursors that are moved by one statement."""
 
@@ -77,7 +80,7 @@ class DeviceStoreSql(DeviceStore):
         catching_up, states = await self._db.read(lambda connection: _look(connection, user_id, device_id), brief=True)
         if sync:
             return states
-        if catching_up is None:
+        if catching_up in (None, PULLS):
             catching_up, states = await self._db.write(
                 lambda connection: _register(connection, user_id, device_id, now_ms)
             )
@@ -94,28 +97,33 @@ class DeviceStoreSql(DeviceStore):
             found = connection.execute(
                 sa.select(_D.catching_up).where(_D.user_id == user_id, _D.device_id == device_id)
             ).scalar_one_or_none()
-            return None if found is None else bool(found)
+            return None if found in (None, PULLS) else bool(found)
 
         return await self._db.read(work)
 
-    async def move_cursors(self, cursors: Sequence[DeviceCursor]) -> None:
+    async def move_cursors(self, cursors: Sequence[DeviceCursor], now_ms: int) -> None:
         wanted = sorted(cursors, key=lambda c: (c.user_id, c.device_id, c.conversation_id))
 
         def work(connection: Connection) -> None:
             for begin in range(0, len(wanted), _AT_ONCE):
                 part = wanted[begin : begin + _AT_ONCE]
-                heads = _heads_of(connection, part)
+                heads, known = _heads_and_devices_of(connection, part)
+                part = [c for c in part if (c.user_id, c.conversation_id) in heads]
+                new = {(c.user_id, c.device_id) for c in part} - known
+                forgotten = remember_pulling(connection, new, now_ms)
                 rows = [
-                    _cursor_row(c.user_id, c.device_id, c.conversation_id, min(c.seq, head))
+                    _cursor_row(
+                        c.user_id, c.device_id, c.conversation_id, min(c.seq, heads[c.user_id, c.conversation_id])
+                    )
                     for c in part
-                    if (head := heads.get((c.user_id, c.conversation_id))) is not None
+                    if (c.user_id, c.device_id) not in forgotten
                 ]
                 upsert(connection, CURSOR, rows, greatest=("seq",))
 
         await self._db.write(work)
 
     async def forget_device(self, user_id: UserId, device_id: DeviceId) -> None:
-        await self._db.write(lambda connection: _forget(connection, user_id, device_id))
+        await self._db.write(lambda connection: forget(connection, (user_id, device_id)))
 
     async def sync(
         self, user_id: UserId, device_id: DeviceId, cursors: Mapping[int, int] | None, since_ms: int, limit: int
@@ -149,12 +157,8 @@ def _register(
     connection: Connection, user_id: UserId, device_id: DeviceId, now_ms: int
 ) -> tuple[int | None, list[DeviceState]]:
     """The first connection of a login: its cursors start at the heads."""
-    row = {"user_id": user_id, "device_id": device_id, "opened_ms": now_ms, "catching_up": 0}
-    if not insert_new(connection, DEVICE, row):  # another connection of this login was faster
+    if not remember_pushed(connection, (user_id, device_id), now_ms):  # another connection of this login was faster
         return _look(connection, user_id, device_id)
-    newest_first = sa.select(_D.device_id).where(_D.user_id == user_id).order_by(_D.opened_ms.desc())
-    for forgotten in connection.execute(newest_first.offset(MAX_DEVICES).limit(MAX_DEVICES)).scalars().all():
-        _forget(connection, user_id, DeviceId(forgotten))
     heads = _heads(connection, user_id, None)
     upsert(
         connection,
@@ -165,11 +169,6 @@ def _register(
     return 0, [DeviceState(conversation_id, head, head) for conversation_id, head in heads.items()]
 
 
-def _forget(connection: Connection, user_id: UserId, device_id: DeviceId) -> None:
-    for table in (CURSOR, DEVICE):
-        connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
-
-
 def _heads(connection: Connection, user_id: UserId, ids: Collection[int] | None) -> dict[ConversationId, int]:
     """The newest seq that a user may read, per conversation (of `ids`, or all) that he is or was in."""
     statement = sa.select(_C.id, _HEAD.label("head")).select_from(JOINED).where(_M.user_id == user_id)
@@ -178,11 +177,24 @@ def _heads(connection: Connection, user_id: UserId, ids: Collection[int] | None)
     return {row.id: row.head for row in connection.execute(statement.order_by(_C.id)) if row.head is not None}
 
 
-def _heads_of(connection: Connection, cursors: Sequence[DeviceCursor]) -> dict[tuple[int, int], int]:
-    """The newest seq that a user may read, per user and conversation. It reads all pairs of those users and those
-    conversations, so they must be few."""
-    named = {"users": sorted({c.user_id for c in cursors}), "ids": sorted({c.conversation_id for c in cursors})}
-    return {(user, id_): head for user, id_, head in connection.execute(_HEADS, named) if head is not None}
+def _heads_and_devices_of(
+    connection: Connection, cursors: Sequence[DeviceCursor]
+) -> tuple[dict[tuple[UserId, ConversationId], int], set[Device]]:
+    """The newest seq that a user may read, per user and conversation, and which of the devices are remembered. It reads
+    all pairs of those users and those conversations and devices, so they must be few."""
+    named = {
+        "users": sorted({c.user_id for c in cursors}),
+        "ids": sorted({c.conversation_id for c in cursors}),
+        "devices": sorted({c.device_id for c in cursors}),
+    }
+    heads: dict[tuple[UserId, ConversationId], int] = {}
+    known: set[Device] = set()
+    for user_id, id_, head, device_id in connection.execute(_HEADS_AND_DEVICES, named):
+        if device_id is not None:
+            known.add((user_id, device_id))
+        elif head is not None:
+            heads[user_id, id_] = head
+    return heads, known
 
 
 def _cursor_row(user_id: UserId, device_id: DeviceId, conversation_id: int, seq: int) -> dict[str, object]:

@@ -164,6 +164,7 @@ DEVICE = sa.Table(
     sa.Column("catching_up", sa.SmallInteger, nullable=False, default=0),
     **TABLE_OPTIONS,
 )
+"""The devices that have cursors. `catching_up`: 1 while a reconnect is owed pushes, 2 of a device that pulls."""
 
 CURSOR = sa.Table(
     "message_cursor",

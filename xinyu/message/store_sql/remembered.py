@@ -1,0 +1,77 @@
+"""How many devices are remembered of a user: clients name their devices themselves, and log-ins that run out are not
+told of. Beyond the bound the device that came first is forgotten."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from xinyu.kernel.ids import DeviceId, UserId
+from xinyu.message.store_sql.tables import CURSOR, DEVICE
+from xinyu.storage.schema import insert_new, upsert
+
+_CU, _D = CURSOR.c, DEVICE.c
+MAX_DEVICES = 100
+"""Devices of one user that have cursors or that pushes are owed to."""
+FORGOTTEN_AT_ONCE = 200
+"""Devices that one transaction forgets of a user; more than it ever adds."""
+PULLS = 2
+"""Of `catching_up`: the device has cursors, and pushes were never owed to it."""
+Device = tuple[UserId, DeviceId]
+
+_NEWEST_FIRST = (
+    sa.select(_D.user_id, _D.device_id)
+    .where(_D.user_id.in_(sa.bindparam("users", expanding=True)))
+    .order_by(_D.opened_ms.desc(), _D.device_id)
+)
+_WITH_CURSORS = (
+    sa.select(_CU.user_id, _CU.device_id).where(_CU.user_id.in_(sa.bindparam("users", expanding=True))).distinct()
+)
+
+
+def remember_pushed(connection: Connection, device: Device, now_ms: int) -> bool:
+    """Pushes are owed to a device from now on; False where they were already."""
+    user_id, device_id = device
+    if insert_new(connection, DEVICE, _row(device, now_ms, 0)):
+        _forget_first(connection, {user_id})
+        return True
+    pulled = sa.update(DEVICE).where(_D.user_id == user_id, _D.device_id == device_id, _D.catching_up == PULLS)
+    return connection.execute(pulled.values(catching_up=0)).rowcount > 0
+
+
+def remember_pulling(connection: Connection, devices: Collection[Device], now_ms: int) -> set[Device]:
+    """Devices are about to have their first cursors. Returns those that are forgotten for them."""
+    if not devices:
+        return set()
+    upsert(connection, DEVICE, [_row(device, now_ms, PULLS) for device in sorted(devices)])
+    return _forget_first(connection, {user_id for user_id, _ in devices})
+
+
+def forget(connection: Connection, device: Device) -> None:
+    """Remove a device and its cursors."""
+    user_id, device_id = device
+    for table in (CURSOR, DEVICE):
+        connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
+
+
+def _forget_first(connection: Connection, users: Collection[UserId]) -> set[Device]:
+    """Cursors without a device count as the oldest: another connection wrote them while their device was forgotten, or
+    a version that did not know this bound."""
+    known: defaultdict[UserId, dict[Device, None]] = defaultdict(dict)
+    for statement in (_NEWEST_FIRST, _WITH_CURSORS):
+        for user_id, device_id in connection.execute(statement, {"users": sorted(users)}):
+            known[user_id][user_id, device_id] = None
+    too_many = {
+        device for devices in known.values() for device in list(devices)[MAX_DEVICES : MAX_DEVICES + FORGOTTEN_AT_ONCE]
+    }
+    for device in sorted(too_many):
+        forget(connection, device)
+    return too_many
+
+
+def _row(device: Device, now_ms: int, catching_up: int) -> dict[str, object]:
+    user_id, device_id = device
+    return {"user_id": user_id, "device_id": device_id, "opened_ms": now_ms, "catching_up": catching_up}
