@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pymysql
 import pytest
+from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
+from testkit.clock import ManualClock
+from testkit.contacts import port_of
 from testkit.messages import ANN, BOB, CID, CROWD, DAN, MessageStores, message, message_database, notice
+from xinyu.delivery.port import DeliveryPort
+from xinyu.delivery.types import Completion
 from xinyu.kernel.ids import ConversationId, UserId, new_msg_id
+from xinyu.message.appender import Appender
+from xinyu.message.pusher import Pusher
+from xinyu.message.settings import MessageSettings
 from xinyu.message.store import Appended, Busy, Repeated
 from xinyu.message.types import Effect, Kind, private_parties
 
 pytestmark = pytest.mark.engine
+OUTBOX_ROWS = "SELECT seq FROM message_outbox WHERE conversation_id=%s"
+SHORTER_THAN_A_LOCK_WAIT = 1.5
 
 
 @pytest.fixture
@@ -24,18 +34,23 @@ async def stores(message_mysql_dsn: str) -> AsyncIterator[MessageStores]:
         yield MessageStores(database)
 
 
-@contextmanager
-def held(dsn: str, where: ConversationId) -> Iterator[None]:
+def held(dsn: str, where: ConversationId) -> AbstractContextManager[None]:
     """Another connection has locked the conversation."""
+    return locked(dsn, "SELECT id FROM message_conversation WHERE id=%s FOR UPDATE", where)
+
+
+@contextmanager
+def locked(dsn: str, statement: str, *values: int) -> Iterator[None]:
+    """Another connection has locked rows, as our transactions do. Raises what that raises."""
     url = make_url(dsn)
     query = dict(url.query)
     connection = pymysql.connect(
         host=url.host, port=url.port or 3306, user=url.username, password=url.password or "", database=url.database,
-        unix_socket=query.get("unix_socket"),
+        unix_socket=query.get("unix_socket"), init_command="SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
     )  # fmt: skip
     try:
         connection.begin()
-        connection.cursor().execute("SELECT id FROM message_conversation WHERE id=%s FOR UPDATE", (where,))
+        connection.cursor().execute(statement, values)
         yield
     finally:
         connection.rollback()
@@ -94,3 +109,41 @@ async def test_one_id_at_once_through_two_connections(stores: MessageStores) -> 
     results = await asyncio.gather(*(stores.append(item) for _ in range(5)))
     kinds = [type(outcome) for (outcome,) in results]
     assert kinds.count(Appended) == 1 and set(kinds) <= {Appended, Repeated, Busy}
+
+
+async def test_a_send_waits_for_no_left_over_push_that_others_take_up(
+    stores: MessageStores, message_mysql_dsn: str
+) -> None:
+    pair, clock = await stores.befriend(ANN, BOB), ManualClock()
+    await stores.say(ANN, pair)
+    pusher = Pusher(port_of(DeliveryPort), stores.outbox, clock)
+    await pusher.complete([Completion(pair, 1)])
+    appender = Appender(stores.log, pusher, clock, MessageSettings(), lanes=2)
+    run = asyncio.create_task(appender.run())
+    try:
+        with locked(message_mysql_dsn, f"{OUTBOX_ROWS} FOR UPDATE", pair):
+            async with asyncio.timeout(SHORTER_THAN_A_LOCK_WAIT):
+                assert isinstance(await appender.append(message(ANN, pair)), Appended)
+    finally:
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+    assert pusher.take_delivered() == [(pair, 1)], "still to be settled"
+
+
+async def test_left_over_pushes_are_locked_while_they_are_taken_and_not_while_they_are_read(
+    stores: MessageStores, message_mysql_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair, reads = await stores.befriend(ANN, BOB), 0
+    await stores.append(*(message(ANN, pair) for _ in range(3)))
+    read = stores.database.read
+
+    async def among_others(work: Callable[[Connection], object], *, brief: bool = False) -> object:
+        nonlocal reads
+        reads += 1
+        with locked(message_mysql_dsn, f"{OUTBOX_ROWS} FOR UPDATE NOWAIT", pair):
+            return await read(work, brief=brief)
+
+    monkeypatch.setattr(stores.database, "read", among_others)
+    rows = await stores.outbox.claim("me", stores.now_ms + 1, 1000, stores.now_ms, 100, 5)
+    assert [row.entry.seq for row in rows] == [1, 2, 3]
+    assert reads == 2, "whether there are any, and what they are"

@@ -44,6 +44,17 @@ async def test_recipients_are_who_was_a_member_at_that_entry(stores: MessageStor
     assert recipients == [[ANN, BOB], [ANN, BOB], [ANN], [ANN, CID], [ANN, BOB, CID]]
 
 
+async def test_more_are_claimed_at_once_than_one_statement_takes(stores: MessageStores) -> None:
+    pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, BOB, CID)
+    said = [message(ANN, where, f"{where} {n}") for n in range(110) for where in (pair, crowd)]
+    await stores.append(*said)
+    rows = await claim(stores, limit=1000)
+    assert places(rows) == [*((pair, seq) for seq in range(1, 111)), *((crowd, seq) for seq in range(1, 112))]
+    assert {row.entry.msg_id for row in rows} >= {item.msg_id for item in said}
+    assert {len(row.recipients) for row in rows if row.entry.conversation_id == crowd} == {3}
+    assert await claim(stores) == []
+
+
 async def test_a_recalled_one_is_pushed_without_content(stores: MessageStores) -> None:
     pair = await stores.befriend(ANN, BOB)
     said = await stores.say(ANN, pair, "secret")

@@ -163,7 +163,7 @@ class Appender:
 
     async def _store_batch(self, batch: list[_Waiting], second_look: bool = False) -> list[_Waiting]:
         """One transaction; the items whose conversation was locked by others come back."""
-        delivered = self._pusher.take_delivered()
+        delivered = self._pusher.take_along()
         known = {} if second_look else self._known
         begin = self._clock.monotonic()
         try:

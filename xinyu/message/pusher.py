@@ -61,8 +61,13 @@ class Pusher(CompletionPort):
         self._forgotten += len(completions) - len(fitting)
         self._delivered += [(c.conversation_id, c.seq) for c in fitting]
 
+    def take_along(self) -> list[OutboxKey]:
+        """Outbox rows that the next transaction of sends is to settle: none where it could have to wait for them, for
+        whoever takes left-over pushes up holds theirs, and a send is to wait for nothing that delivery does."""
+        return [] if self._outbox.settling_may_wait else self.take_delivered()
+
     def take_delivered(self) -> list[OutboxKey]:
-        """Outbox rows to settle in the next transaction."""
+        """Outbox rows to settle in one transaction."""
         taken, self._delivered = self._delivered[:SETTLED_PER_BATCH], self._delivered[SETTLED_PER_BATCH:]
         return taken
 

@@ -1,4 +1,5 @@
-"""What delivery after the commit needs of its storage. Every method is one unit of work: whole or not at all."""
+"""What delivery after the commit needs of its storage. Every method but `claim` is one unit of work: whole or
+not at all."""
 
 from __future__ import annotations
 
@@ -33,6 +34,11 @@ class OutboxCounts(msgspec.Struct, frozen=True):
 class OutboxStore(abc.ABC):
     """Pushes that are not known to have arrived."""
 
+    @property
+    @abc.abstractmethod
+    def settling_may_wait(self) -> bool:
+        """Whether rows to be settled may be held by transactions of others, so that a send must not take them along."""
+
     @abc.abstractmethod
     async def settle(self, keys: Sequence[OutboxKey], now_ms: int) -> None:
         """These were delivered: their rows are kept for replay, or removed where nothing could need one."""
@@ -42,7 +48,8 @@ class OutboxStore(abc.ABC):
         self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
     ) -> list[OutboxRow]:
         """Take over undelivered rows that nobody holds, oldest first per conversation, counting an attempt; rows over
-        `max_attempts` are quarantined instead."""
+        `max_attempts` are quarantined instead. Two units of work: they are read when they are taken and free of locks,
+        and where that fails they come again when their lease is over."""
 
     @abc.abstractmethod
     async def reopen(self, done_after_ms: int) -> int:

@@ -159,3 +159,28 @@ class PreparedIn:
             cursor.execute(text, tuple(values))
             rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
             return rows
+
+
+class PreparedAt:
+    """A SELECT of the rows at keys of several columns, many of them in one statement."""
+
+    def __init__(self, statement: sa.Select[Any], key: Mapping[str, sa.ColumnElement[Any]]) -> None:
+        """`statement` has no WHERE and nothing that comes behind one. `key`: parameter names and columns."""
+        self._statement = statement.where(sa.and_(*(column == sa.bindparam(name) for name, column in key.items())))
+        self._texts: dict[str, tuple[str, str]] = {}
+
+    def fetch(self, connection: Connection, keys: Sequence[Sequence[int | str]]) -> list[tuple[Any, ...]]:
+        """Rows as plain tuples, in no order."""
+        found = self._texts.get(connection.dialect.name)
+        if found is None:
+            head, condition = str(self._statement.compile(dialect=connection.dialect)).rsplit(_WHERE.strip(), 1)
+            found = self._texts[connection.dialect.name] = (head, condition)
+        head, condition = found
+        rows: list[tuple[Any, ...]] = []
+        for begin in range(0, len(keys), _KEYS_AT_ONCE):
+            part = keys[begin : begin + _KEYS_AT_ONCE]
+            text = head + _WHERE + " OR ".join([f"({condition})"] * len(part))
+            with _cursor(connection, text) as cursor:
+                cursor.execute(text, tuple(value for key in part for value in key))
+                rows += cursor.fetchall()
+        return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, bindparam
@@ -10,19 +11,21 @@ from sqlalchemy import Connection, bindparam
 from xinyu.kernel.ids import SessionId, UserId
 from xinyu.message.store import OutboxKey
 from xinyu.message.store_outbox import OutboxCounts, OutboxRow, OutboxStore
-from xinyu.message.store_sql.rows import entry_of, settle
+from xinyu.message.store_sql.rows import StoredEntry, entry_columns, entry_of, settle
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
-from xinyu.message.types import Kind
+from xinyu.message.types import Entry, Kind
+from xinyu.storage.prepared import PreparedAt, PreparedByKey, PreparedIn
 from xinyu.storage.schema import AnyRow
 from xinyu.storage.sql import Database
 
 _O, _E, _C, _I = OUTBOX.c, ENTRY.c, CONVERSATION.c, INTERVAL.c
 _MY_ROW = sa.and_(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at"))
 _QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1)
-_TAKE = (
-    sa.update(OUTBOX)
-    .where(_MY_ROW)
-    .values(owner=bindparam("me"), lease_until_ms=bindparam("until"), attempts=_O.attempts + 1)
+_TAKE = PreparedByKey(
+    sa.update(OUTBOX).values(
+        owner=bindparam("me"), lease_until_ms=bindparam("until"), attempts=_O.attempts + sa.literal_column("1")
+    ),
+    {"id": _O.conversation_id, "at": _O.seq},
 )
 _REMOVE = sa.delete(OUTBOX).where(_MY_ROW)
 _UNDELIVERED = (_O.done_ms.is_(None), _O.quarantined == 0, _O.created_ms < bindparam("before"))
@@ -34,21 +37,30 @@ _FREE = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_ENTRY_OF = (
-    sa.select(ENTRY, _C.kind, _C.party_a, _C.party_b)
-    .select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id))
-    .where(_E.conversation_id == bindparam("id"), _E.seq == bindparam("at"))
+_ENTRIES = PreparedAt(
+    sa.select(*entry_columns()).select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id)),
+    {"id": _E.conversation_id, "at": _E.seq},
 )
-_RECIPIENTS = sa.select(_I.user_id).where(
-    _I.conversation_id == bindparam("id"),
-    _I.join_seq < bindparam("at"),
-    sa.or_(_I.leave_seq.is_(None), _I.leave_seq >= bindparam("at")),
+_INTERVALS = PreparedIn(
+    sa.select(_I.conversation_id, _I.user_id, _I.join_seq, _I.leave_seq).where(
+        _I.conversation_id.in_(bindparam("ids", expanding=True))
+    ),
+    "ids",
 )
 _COUNTS = (
     sa.select(_O.quarantined, sa.func.count(), sa.func.min(_O.created_ms))
     .where(_O.done_ms.is_(None))
     .group_by(_O.quarantined)
 )
+
+
+class _Interval(NamedTuple):
+    user_id: UserId
+    join_seq: int
+    leave_seq: int | None
+
+    def spans(self, seq: int) -> bool:
+        return self.join_seq < seq and (self.leave_seq is None or seq <= self.leave_seq)
 
 
 class OutboxStoreSql(OutboxStore):
@@ -58,25 +70,30 @@ class OutboxStoreSql(OutboxStore):
         self._db = database
         self._keep = keep
 
+    @property
+    def settling_may_wait(self) -> bool:
+        return self._db.dialect != "sqlite"  # which has one transaction at a time anyway
+
     async def settle(self, keys: Sequence[OutboxKey], now_ms: int) -> None:
         await self._db.write(lambda connection: settle(connection, keys, now_ms, self._keep), brief=True)
 
     async def claim(
         self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
     ) -> list[OutboxRow]:
-        def work(connection: Connection) -> list[OutboxRow]:
+        def take(connection: Connection) -> list[AnyRow]:
             rows = connection.execute(_FREE, {"before": created_before_ms, "now": now_ms, "most": limit}).all()
             tired = [row for row in rows if row.attempts >= max_attempts]
             mine = [row for row in rows if row.attempts < max_attempts]
             if tired:
                 connection.execute(_QUARANTINE, [_place(row) for row in tired])
-            if mine:
-                taken = {"me": owner, "until": now_ms + lease_ms}
-                connection.execute(_TAKE, [{**_place(row), **taken} for row in mine])
-            return _rows(connection, mine)
+            taken = {"me": owner, "until": now_ms + lease_ms}
+            _TAKE.run(connection, [{**_place(row), **taken} for row in mine])
+            return mine
 
-        idle = await self._db.read(lambda connection: not _has_pending(connection, created_before_ms))
-        return [] if idle else await self._db.write(work)
+        if await self._db.read(lambda connection: not _has_pending(connection, created_before_ms)):
+            return []
+        mine = await self._db.write(take)
+        return await self._db.read(lambda connection: _rows(connection, mine)) if mine else []
 
     async def reopen(self, done_after_ms: int) -> int:
         def work(connection: Connection) -> int:
@@ -119,17 +136,24 @@ def _has_pending(connection: Connection, created_before_ms: int) -> bool:
 
 
 def _rows(connection: Connection, claimed: Sequence[AnyRow]) -> list[OutboxRow]:
-    found: list[OutboxRow] = []
-    for row in sorted(claimed, key=lambda row: (row.conversation_id, row.seq)):
-        joined = connection.execute(_ENTRY_OF, _place(row)).one()
-        recipients = connection.execute(_RECIPIENTS, _place(row))
-        found.append(
-            OutboxRow(
-                entry=entry_of(joined, Kind(joined.kind), (joined.party_a, joined.party_b)),
-                recipients=[UserId(user_id) for user_id in recipients.scalars()],
-                origin_session=SessionId(row.origin_session) if row.origin_session else None,
-                attempts=row.attempts,
-                trace_id=row.trace_id,
-            )
+    """In log order per conversation."""
+    ordered = sorted(claimed, key=lambda row: (row.conversation_id, row.seq))
+    entries: dict[OutboxKey, Entry] = {}
+    for found in map(
+        StoredEntry._make, _ENTRIES.fetch(connection, [(row.conversation_id, row.seq) for row in ordered])
+    ):
+        entry = entry_of(found, Kind(found.kind), (found.party_a, found.party_b))
+        entries[found.conversation_id, found.seq] = entry
+    members: dict[int, list[_Interval]] = {}
+    for id_, *interval in _INTERVALS.fetch(connection, sorted({row.conversation_id for row in ordered})):
+        members.setdefault(id_, []).append(_Interval(*interval))
+    return [
+        OutboxRow(
+            entry=entries[row.conversation_id, row.seq],
+            recipients=[member.user_id for member in members.get(row.conversation_id, ()) if member.spans(row.seq)],
+            origin_session=SessionId(row.origin_session) if row.origin_session else None,
+            attempts=row.attempts,
+            trace_id=row.trace_id,
         )
-    return found
+        for row in ordered
+    ]

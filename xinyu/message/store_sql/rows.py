@@ -63,6 +63,30 @@ class TakenKey(NamedTuple):
     digest: str
 
 
+class StoredEntry(NamedTuple):
+    """A log row with what its conversation is, in the order of `entry_columns`."""
+
+    conversation_id: ConversationId
+    seq: int
+    msg_id: MsgId
+    type: int
+    sender_id: UserId
+    sent_at_ms: int
+    content: str
+    quote: str
+    recalled: int
+    kind: int
+    party_a: int
+    party_b: int
+
+
+def entry_columns() -> list[sa.Column[Any]]:
+    """What `StoredEntry` is made of."""
+    return [
+        (CONVERSATION.c if name in ("kind", "party_a", "party_b") else ENTRY.c)[name] for name in StoredEntry._fields
+    ]
+
+
 @dataclass(slots=True)
 class Conversation:
     """A conversation's row while it is locked."""
@@ -117,7 +141,7 @@ def ensure_conversation(connection: Connection, kind: Kind, parties: tuple[int, 
     return found
 
 
-def entry_of(row: AnyRow, kind: Kind, parties: tuple[int, int], hidden: bool = False) -> Entry:
+def entry_of(row: AnyRow | StoredEntry, kind: Kind, parties: tuple[int, int], hidden: bool = False) -> Entry:
     """A log row as an entry; recalled and hidden ones without their content."""
     blank = bool(row.recalled) or hidden
     return Entry(
