@@ -17,6 +17,7 @@ from drills.faults import DRILLS
 from drills.people import GROUP_SIZE
 from drills.report import as_page
 from drills.run import NOTHING_SHOWN, Outcome, exit_code, run_drill
+from drills.shapes import shape_of
 from drills.stage import Stage
 from drills.town import Town
 from local_cluster.stage import leave_out_single_process_variables
@@ -100,12 +101,12 @@ def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
     stage = Stage(options.stage, folder, _say)
     town, outcomes = Town(stage), list[Outcome]()
     try:
-        stage.start(str(seed))
+        stage.start(str(seed), shape_of(names[0]))
         for name in names:
-            if not stage.is_whole:
-                _say("the stage is not whole: a new one is started")
+            if why := _why_another(stage, name):
+                _say(f"{why}: a new one is started")
                 stage.stop()
-                stage.start(str(seed))
+                stage.start(str(seed), shape_of(name))
             _say(f"{name}: stage {options.stage}, {options.clients} clients, {options.seconds:g} s, seed {seed}")
             outcomes.append(asyncio.run(run_drill(stage, town, name, options.clients, options.seconds, seed)))
             _keep(outcomes[-1], options.stage, folder)
@@ -117,6 +118,13 @@ def _hold(names: Sequence[str], options: argparse.Namespace) -> int:
             good = sum(outcome.good for outcome in outcomes)
             print(f"{good} of {len(names)} drills were good; all of them: {page}", flush=True)
     return exit_code(outcomes)
+
+
+def _why_another(stage: Stage, drill: str) -> str:
+    """Why this drill needs another stage; empty where it does not."""
+    if not stage.is_whole:
+        return "the stage is not whole"
+    return "" if stage.shape is shape_of(drill) else f"{drill} needs the stage otherwise"
 
 
 def _keep(outcome: Outcome, stage: str, folder: Path) -> None:

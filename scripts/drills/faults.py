@@ -17,6 +17,8 @@ from xinyu.drill.history import G4_SECONDS, REDIS_SECONDS, Fault
 END_SECONDS = 30.0
 SLOW, OPENED = "xinyu_ws_slow_total", "xinyu_ws_opened_total"
 """Counters of the gateways: sessions closed at a full queue, sessions opened."""
+STREAMS = "xinyu_delivery_stream_partitions"
+"""How many streams a delivery process takes from."""
 PAUSED_SECONDS = 30.0
 """Of GUARANTEES.md; in a drill of less than a minute half of it."""
 AWAY_SECONDS = 3.0
@@ -50,6 +52,20 @@ def _kill(role: str, name: str) -> Drill:
         return _fault(name, began, _ended("killed", node, stage.revive(node)))
 
     return drill
+
+
+def _kill_delivery(scene: Scene) -> Fault:
+    """It counts only if it had streams, and the other process took them over."""
+    stage = scene.stage
+    began, node = time.monotonic(), stage.host("delivery")
+    streams = stage.metric(STREAMS, "delivery")
+    stage.signal(node, signal.SIGKILL)
+    stage.await_end(node, END_SECONDS)
+    kept = stage.metric(STREAMS, "delivery")
+    taken = came_true(lambda: stage.metric(STREAMS, "delivery") == streams, END_SECONDS) and kept < streams
+    how = f"killed, its {streams - kept} streams were the other's after {time.monotonic() - began:.1f} s"
+    proof = _ended(how, node, stage.revive(node))
+    return _fault("kill-delivery", began, proof if taken else "")
 
 
 def _drain_gateway(scene: Scene) -> Fault:
@@ -195,4 +211,5 @@ DRILLS: dict[str, Drill] = {
     "slow-client": _slow_client,
     "drain-gateway": _drain_gateway,
     "reconnect-storm": _reconnect_storm,
+    "kill-delivery": _kill_delivery,
 }

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from drills.net import Net
 from drills.proxy import Address
 from drills.sessions import end_session, sessions_of
+from drills.shapes import Shape, as_shipped
 from local_cluster.cluster import Cluster, Wishes
 from local_cluster.engines import Engines
 from local_cluster.node import Addresses, Nodes
@@ -57,17 +58,20 @@ class Stage:
         self._workplace = workplace
         self._uses: tuple[str, ...] = ()
         self._net: Net | None = None
+        self.shape: Shape = as_shipped
+        """What it was started as."""
 
-    def start(self, seed: str = "") -> None:
+    def start(self, seed: str = "", shape: Shape = as_shipped) -> None:
         """Start everything. Raises ClusterError, EngineError, ConfigError."""
         plan = read_plan(self._workplace, CHANGES)
         self._uses = plan.engines
+        self.shape = shape
         if self._net is None:
             self._net = Net(seed)
         behind = next(node for node, roles in plan.nodes.items() if "gateway_ws" in roles)
         # Before the cluster would: it stops only what it started itself, in the very life that it started.
         start_all([self._instances[name] for name in self._uses], keep=True)
-        changes = (*CHANGES, *self._net.put_before(f"processes.{behind}"))
+        changes = (*CHANGES, *shape(plan.nodes), *self._net.put_before(f"processes.{behind}"))
         self._cluster.start(Wishes(free_ports=True, changes=changes, within=READY_SECONDS))
         self._net.gateways = [_host_and_port(address.ws) for address in self._addresses() if address.ws]
 
@@ -119,12 +123,13 @@ class Stage:
         result: dict[str, Any] = json.loads(_asked(admin, "POST", f"/admin/{action}", json.dumps(arguments), headers))
         return result
 
-    def metric(self, name: str) -> int:
-        """A counter of the gateways with sockets, all together. Raises ClusterError."""
-        pages = [_asked(address.admin, "GET", "/metrics") for address in self._addresses() if address.ws]
+    def metric(self, name: str, role: str = "gateway_ws") -> int:
+        """A metric of the processes that host a role and run, all together. Raises ClusterError."""
+        alive = [status for status in self._cluster.statuses() if role in status.roles and status.pid]
+        pages = [_asked(status.addresses.admin, "GET", "/metrics") for status in alive]
         found = [line.split()[-1] for page in pages for line in page.splitlines() if line.startswith(f"{name} ")]
         if not found:
-            raise ClusterError(f"no gateway tells {name}")
+            raise ClusterError(f"no process with {role} tells {name}")
         return sum(round(float(value)) for value in found)
 
     # What is broken.

@@ -68,15 +68,18 @@ def leave_out_single_process_variables() -> None:
 
 
 def read_plan(workplace: Workplace, changes: Sequence[str] = ()) -> Plan:
-    """Read a stage. Raises ClusterError, ConfigError."""
+    """Read a stage. A change that gives roles to a process which the stage does not have adds it. Raises ClusterError,
+    ConfigError."""
     file = FOLDER / f"{workplace.stage}.yaml"
     if not file.exists():
         raise ClusterError(f"there is no stage {workplace.stage}; there are {', '.join(stage_names())}")
     workplace.make()
     changed = workplace.folder / "set.yaml"
-    write_yaml(changed, "What --set says.", parsed_changes(changes))
+    settings = parsed_changes(changes)
+    write_yaml(changed, "What --set says.", settings)
     files = [UNSET, file, changed]
-    processes = list(read_yaml(file).get("processes") or {})
+    added = [name for name, own in (settings.get("processes") or {}).items() if "roles" in own]
+    processes = dict.fromkeys([*(read_yaml(file).get("processes") or {}), *added])
     by_node = {name: load_settings(files, {"node": name}) for name in processes}
     roles = {name: roles_of(settings) for name, settings in by_node.items()}
     engines = {engine for name, settings in by_node.items() for engine in _open_engines(settings, roles[name])}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import cast
 
 import pytest
@@ -11,8 +12,11 @@ from drills import faults
 from drills.faults import DRILLS, Scene
 from drills.proxy import Mode
 from drills.sessions import password_of, registered
+from drills.shapes import SHAPES, shape_of
 from drills.stage import Stage
+from local_cluster.stage import read_plan
 from local_cluster.state import NodeState
+from local_cluster.workplace import Workplace
 from local_engines.instance import State as EngineState
 from xinyu.drill.history import G4_SECONDS, REDIS_SECONDS
 from xinyu.gateway.ws.hub import Hub
@@ -51,6 +55,7 @@ class FakeStage:
         self.net = FakeNet(works)
         self.signals: list[signal.Signals] = []
         self._ended: set[int] = set()
+        self._streams = iter((16, 8, 16) if works else (16, 16, 16))
 
     def host(self, role: str) -> NodeState:
         return NodeState(f"{role}_1", (role,), pid=10, started="then")
@@ -82,7 +87,9 @@ class FakeStage:
     def end_session(self, session: int) -> None:
         self._ended.add(session)
 
-    def metric(self, name: str) -> int:
+    def metric(self, name: str, role: str = "gateway_ws") -> int:
+        if role == "delivery":
+            return next(self._streams)
         told = {faults.SLOW: 4 * len(self.net.stalls), faults.OPENED: 10 * self.net.drops}
         return 7 + told[name] * self.works
 
@@ -128,6 +135,22 @@ def test_nobody_to_be_slow_and_no_process_registered_prove_nothing() -> None:
 
 def test_the_counters_that_prove_something_are_the_gateways() -> None:
     assert {faults.SLOW, faults.OPENED} <= {name for name, *_ in Hub(1, 1).readings()}
+
+
+@pytest.mark.parametrize("stage", ["1", "2", "2-joined", "3", "4"])
+def test_delivery_is_taken_out_of_every_stage(stage: str, tmp_path: Path) -> None:
+    workplace = Workplace(stage, tmp_path)
+    before = read_plan(workplace).nodes
+    plan = read_plan(workplace, shape_of("kill-delivery")(before))
+    hosts = [node for node, roles in plan.nodes.items() if "delivery" in roles]
+    assert hosts == ["delivery_1", "delivery_2"] and plan.settings.delivery.queue == "redis"
+    left = [(node, tuple(role for role in roles if role != "delivery")) for node, roles in before.items()]
+    assert list(plan.nodes.items())[:-2] == left
+
+
+def test_shapes_are_of_drills_that_are_there() -> None:
+    assert SHAPES.keys() <= DRILLS.keys()
+    assert shape_of("kill-message")({"message_1": ("message", "delivery")}) == ()
 
 
 DUMP = """\

@@ -10,6 +10,7 @@ import pytest
 from drills import cli
 from drills.report import as_page, caught_up
 from drills.run import Outcome, exit_code
+from drills.shapes import Shape
 from local_cluster.workplace import ClusterError
 from xinyu.drill.checker import check
 from xinyu.drill.history import Acked, Fault, History, Link, Seen, Sent, Stored, Watch, read_lines
@@ -88,7 +89,8 @@ class FakeStage:
         self.is_whole = True
         self.made.append(self)
 
-    def start(self, seed: str) -> None:
+    def start(self, seed: str, shape: Shape) -> None:
+        self.shape = shape
         self.calls.append("start")
         self.is_whole = True
 
@@ -123,16 +125,16 @@ def test_a_list_starts_nothing(stages: list[FakeStage], capsys: pytest.CaptureFi
     assert capsys.readouterr().out.split() == list(cli.DRILLS)
 
 
-def test_all_holds_every_drill_on_one_stage_and_leaves_one_page(
+def test_all_holds_every_drill_on_a_stage_of_its_shape_and_leaves_one_page(
     stages: list[FakeStage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     held = holding(monkeypatch, *[GOOD] * len(cli.DRILLS))
     assert cli.main(["all", "--folder", str(tmp_path), "--seed", "7"]) == 0
-    assert held == list(cli.DRILLS) and stages[0].calls == ["start", "stop"]
-    assert (tmp_path / "drills-stage4.html").read_text().count("<svg") == len(cli.DRILLS) == 12
+    assert held == list(cli.DRILLS) and stages[0].calls == ["start", "stop"] * 2
+    assert (tmp_path / "drills-stage4.html").read_text().count("<svg") == len(cli.DRILLS) == 13
     assert not list(tmp_path.glob("*.jsonl"))
     out = capsys.readouterr().out
-    assert "12 of 12 drills were good" in out and "seed 7" in out
+    assert "13 of 13 drills were good" in out and "kill-delivery needs the stage otherwise" in out and "seed 7" in out
 
 
 def test_what_goes_wrong_keeps_its_history_and_the_next_drill_gets_a_new_stage(
@@ -151,7 +153,7 @@ def test_what_goes_wrong_keeps_its_history_and_the_next_drill_gets_a_new_stage(
 def test_a_stage_that_cannot_be_had_shows_nothing(
     stages: list[FakeStage], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def start(self: FakeStage, seed: str) -> None:
+    def start(self: FakeStage, seed: str, shape: Shape) -> None:
         raise ClusterError("no")
 
     monkeypatch.setattr(FakeStage, "start", start)

@@ -109,6 +109,15 @@ def test_a_change_may_be_for_one_process(tmp_path: Path) -> None:
     assert other.discovery.advertise_port == 0 and other.rpc.port not in (15001, 8061)
 
 
+def test_a_change_may_add_a_process_by_its_roles(tmp_path: Path) -> None:
+    changes = ("delivery.queue=redis", "processes.message_1.roles=[message]", "processes.delivery_1.roles=[delivery]")
+    nodes = configured(Workplace("4", tmp_path), True, (*changes, "processes.nobody.log.level=debug"))
+    assert set(nodes) >= {"message_1", "delivery_1"} and "nobody" not in nodes
+    assert nodes["message_1"].roles == ("message",) and nodes["delivery_1"].roles == ("delivery",)
+    assert nodes["delivery_1"].data_dir == tmp_path / "4" / "nodes" / "delivery_1"
+    assert len({settings.rpc.port for settings in nodes.values()}) == len(nodes) == 11
+
+
 @pytest.mark.parametrize("change", ["novalue", "=3", "a.b=[", ""])
 def test_a_change_that_is_none_is_refused(change: str) -> None:
     with pytest.raises(ClusterError, match="--set"):
