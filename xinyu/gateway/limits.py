@@ -63,6 +63,11 @@ class Rate:
         self._windows: dict[str | int, _Window] = {}
         self.refused = 0
 
+    @property
+    def windows(self) -> int:
+        """How many are remembered, those that ended among them."""
+        return len(self._windows)
+
     async def hit(self, key: str | int, amount: int = 1) -> None:
         """Count. Raises Overloaded with `retry_after_ms`. Many at once may go over the limit, and are paid for by a
         longer window at this gateway."""
@@ -139,5 +144,9 @@ class RateLimits:
 
     def readings(self) -> list[Reading]:
         """For metrics."""
-        refused = sum(rate.refused for rate in (self._addresses, self._users, self._sends, self._sockets))
-        return [("xinyu_limited_total", "Requests and messages refused because of a rate limit.", refused)]
+        rates = (self._addresses, self._users, self._sends, self._sockets)
+        refused, windows = sum(rate.refused for rate in rates), sum(rate.windows for rate in rates)
+        return [
+            ("xinyu_limited_total", "Requests and messages refused because of a rate limit.", refused),
+            ("xinyu_limit_windows", "Windows of rate limits that are remembered, of all four kinds.", windows),
+        ]

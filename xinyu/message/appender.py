@@ -117,6 +117,7 @@ class Appender:
             ("xinyu_message_second_looks_total", "Batches tried again after a COMMIT in doubt.", c.second_looks),
             ("xinyu_message_busy_total", "Tries that met a conversation which others held.", c.busy),
             ("xinyu_message_queue", "Messages waiting for their transaction.", len(self._queue)),
+            ("xinyu_message_known_conversations", "Conversations whose members are remembered.", len(self._known)),
             ("xinyu_message_batches_in_flight", "Transactions of the group commit that run now.", len(self._begun)),
         ]
 

@@ -28,12 +28,16 @@ class DatabaseCounts:
     def __init__(self) -> None:
         self.reads = Histogram(SECONDS)
         self.writes = Histogram(SECONDS)
+        self.begun = 0
+        """Reads and transactions that were asked for."""
         self.failures = 0
         self.repeated = 0
 
     def readings(self) -> list[Reading]:
         """For metrics."""
+        pending = self.begun - sum(self.reads.counts) - sum(self.writes.counts)
         return [
+            ("xinyu_db_pending", "Reads and transactions that run, or wait for a connection or their turn.", pending),
             ("xinyu_db_read_seconds", "Reads, the wait for a connection or thread included.", self.reads),
             ("xinyu_db_write_seconds", "Transactions, the wait for their turn included.", self.writes),
             ("xinyu_db_failures_total", "Reads and transactions that the database failed.", self.failures),
@@ -66,6 +70,7 @@ class Database(abc.ABC):
         SQLite the whole of `work` does), so what must fit together is read by one. `brief` says that it looks a few
         rows up by key, so that SQLite may do it without handing it to a thread. Raises StorageUnavailable."""
         begin = time.perf_counter()
+        self.counts.begun += 1
         try:
             return await self.run_read(work, brief)
         except StorageUnavailable:
@@ -82,6 +87,7 @@ class Database(abc.ABC):
         Raises StorageUnavailable (nothing was changed), CommitUnknown, UniqueViolation. Cancelling the caller does not
         stop a transaction that has begun."""
         begin = time.perf_counter()
+        self.counts.begun += 1
         try:
             return await self.run_write(work, brief)
         except StorageUnavailable:

@@ -81,7 +81,7 @@ async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
     await mine.check_request("", None)
     await mine.check_socket_request(1)
     assert await refused(mine.check_socket_request(1)) == 1000
-    assert [value for _, _, value in mine.readings()] == [3]
+    assert {name: n for name, _, n in mine.readings()} == {"xinyu_limited_total": 3, "xinyu_limit_windows": 4}
     for _ in range(1000):
         await mine.check_send(1)
     clock.jump(60)
@@ -127,4 +127,5 @@ async def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rate = Rate("x", 1, 60, ManualClock(), None)
     for key in range(5):
         await rate.hit(key)
+        assert rate.windows <= 4
     await rate.hit(0)

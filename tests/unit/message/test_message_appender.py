@@ -151,7 +151,8 @@ async def test_conversations_are_remembered_within_bounds(tmp_path: Path) -> Non
         for _ in range(2):
             for pair in pairs:
                 await world.appender.append(message(ANN, pair))
-        assert len(world.appender._known) == 1
+        readings = {name: value for name, _, value in world.appender.readings()}
+        assert readings["xinyu_message_known_conversations"] == len(world.appender._known) == 1
 
 
 async def test_each_item_gets_its_own_answer(world: AppendWorld) -> None:
