@@ -61,13 +61,15 @@ AIMS = (
         for size in sizes
     ),
     *(
-        aim
+        Aim("W4", f"{target}{size} idle", "rss_kb_per_connection", 30.0, at_least=False, stretch=24.0)
+        for target in ("", "stage 4 ")
         for size in (2000, 5000, 8000)
-        for aim in (
-            Aim("W4", f"{size} idle", "rss_kb_per_connection", 30.0, at_least=False, stretch=24.0),
-            Aim("W4", f"{size} idle", "connects_per_second", 1000.0, at_least=True, stretch=1500.0),
-        )
     ),
+    *(
+        Aim("W4", f"{size} idle", "connects_per_second", 1000.0, at_least=True, stretch=1500.0)
+        for size in (2000, 5000, 8000)
+    ),
+    *(Aim("W4", f"stage 4 {size} idle", "connects_per_second", 400.0, at_least=True) for size in (2000, 5000, 8000)),
     Aim("W4", "5000 idle", "idle_cpu_percent", 2.0, at_least=False),
     *(Aim("W1", f"stage 4 k={k}", "cpu_ratio_to_monolith", 3.5, at_least=False, stretch=2.5) for k in (1, 8)),
     Aim("W2", "stage 4 1000/s", "p50_ms", 8.0, at_least=False),

@@ -37,10 +37,11 @@ class Context:
         return min(1.5, self.seconds / 2)
 
     async def restart(self) -> None:
-        """A fresh server process on the same data (a cluster that is not ours just stays)."""
-        self.say("restarting the server")
-        await self.server.stop()
-        self.target = await self.server.start()
+        """Fresh processes where the sockets are, on the same data (a cluster that is not ours just stays)."""
+        for holder in self.server.holders:
+            self.say(f"restarting {holder}")
+            await self.server.kill(holder)
+            self.target = await self.server.start_again(holder)
         self.accounts.at(self.target.http_url)
 
     async def calibrate_echo(self, in_flight: int) -> float | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.process import NotReady, unpin
+from bench.seeding import deepen_mysql
 from bench.target import Operators, Target
 from local_cluster.cluster import Cluster, Status, Wishes
 from local_cluster.engines import Engines
@@ -20,6 +21,7 @@ from local_cluster.workplace import ClusterError, Workplace
 from local_engines.instance import Instance
 from local_engines.process import EngineError
 from local_engines.servers import SERVERS
+from xinyu.app.settings import load_settings
 
 NAME = "stage 4"
 READY_SECONDS = 90.0
@@ -42,7 +44,8 @@ class StageServer:
 
     victims: tuple[str, ...] = ("message_1", "gateway_ws_1", "presence_1")
     twins: tuple[str, ...] = ("message_1", "gateway_ws_1")
-    database: Path | None = None
+    holders: tuple[str, ...] = ("gateway_ws_1", "gateway_ws_2")
+    deepens = True
 
     def __init__(self, folder: Path) -> None:
         self._workplace = Workplace("4", folder / "cluster")
@@ -94,6 +97,12 @@ class StageServer:
             if time.monotonic() > deadline:
                 raise NotReady(f"{NAME}: {victim} was not ready after {READY_SECONDS:.0f} s")
             await asyncio.sleep(0.1)
+        return await self._target()
+
+    async def deepen(self, conversation_id: int, newest: int) -> Target:
+        """In the database, while all runs."""
+        settings = load_settings(self._workplace.configs)
+        await asyncio.to_thread(deepen_mysql, settings.storage.dsn, conversation_id, newest)
         return await self._target()
 
     def _revived(self, victim: str) -> NodeState:

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import yaml
 
 from bench.process import NotReady, ServerProcess, free_port
+from bench.seeding import deepen_sqlite
 
 _READY_SECONDS = 60.0
 
@@ -53,8 +54,10 @@ class Server(Protocol):
     """What W6 kills, one after the other."""
     twins: tuple[str, ...]
     """Those of them whose work another does meanwhile."""
-    database: Path | None
-    """Its SQLite file, where it has one and it is ours."""
+    holders: tuple[str, ...]
+    """What holds sockets, for W4 to begin with fresh ones."""
+    deepens: bool
+    """Whether a log of it can be deepened."""
 
     async def start(self) -> Target:
         """Up and ready. Raises NotReady."""
@@ -68,13 +71,17 @@ class Server(Protocol):
     async def start_again(self, victim: str) -> Target:
         """On what it left behind. Raises NotReady."""
 
+    async def deepen(self, conversation_id: int, newest: int) -> Target:
+        """Repeat an entry a million times in its own database. Raises NotReady, OSError."""
+
 
 class RunningCluster:
     """Not ours: neither started nor stopped nor killed."""
 
     victims: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
-    database: Path | None = None
+    holders: tuple[str, ...] = ()
+    deepens = False
 
     def __init__(self, target: Target) -> None:
         self._target = target
@@ -94,19 +101,24 @@ class RunningCluster:
         """As it is."""
         return self._target
 
+    async def deepen(self, conversation_id: int, newest: int) -> Target:
+        """Raises NotReady."""
+        raise NotReady("its database is not ours to write to")
+
 
 class OwnServer:
     """`xinyu run` on a temporary folder: its data outlive stop and start, so accounts and tokens stay valid."""
 
     victims: tuple[str, ...] = ("server",)
     twins: tuple[str, ...] = ()
+    holders: tuple[str, ...] = ("server",)
+    deepens = True
 
     def __init__(self, config: Path, folder: Path, cpu: int | None) -> None:
         self._config = config
         self._folder = folder
         self._cpu = cpu
         self._process: ServerProcess | None = None
-        self.database: Path | None = folder / "data" / "xinyu.db"
 
     async def start(self) -> Target:
         """Start on new free ports and wait for /readyz."""
@@ -141,6 +153,12 @@ class OwnServer:
 
     async def start_again(self, victim: str) -> Target:
         """At other ports."""
+        return await self.start()
+
+    async def deepen(self, conversation_id: int, newest: int) -> Target:
+        """Between a stop and a start."""
+        await self.stop()
+        await asyncio.to_thread(deepen_sqlite, self._folder / "data" / "xinyu.db", conversation_id, newest)
         return await self.start()
 
 

@@ -1,8 +1,10 @@
-"""W4: idle authenticated connections: what they cost in memory, to open, and in CPU while only heartbeats go."""
+"""W4: idle authenticated connections: what they cost in memory, to open, and in CPU while only heartbeats go. Memory is
+that of the processes that hold them, CPU that of all."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Sequence
 
@@ -24,7 +26,7 @@ _PING = b'{"event":"ping"}'
 
 
 async def measure(context: Context) -> list[Case]:
-    """Grow to each size in turn on a fresh server; each run is a fresh server."""
+    """Grow to each size in turn; each run begins with fresh processes that hold nothing."""
     sizes = _QUICK_SIZES if context.quick else SIZES
     cases = {size: Case("W4", f"{size} idle") for size in sizes}
     users = await context.accounts.users(max(sizes))
@@ -53,13 +55,14 @@ class _Crowd:
         self._sockets: list[Socket] = []
         self._pongs = 0
         self._base_rss = 0
+        self._holders = context.target.gateway_pids or context.target.pids
 
     async def warm(self) -> None:
         """One round of connections that close again, so that first-use costs count for nobody; then the base line."""
         await self._open(self._users[:50])
         self.close()
         await asyncio.sleep(_SETTLE_SECONDS)
-        self._base_rss = rss_bytes(self._context.target.pids)
+        self._base_rss = rss_bytes(self._holders)
 
     async def grow_to(self, size: int) -> Run:
         """Open up to `size`, let it settle, then watch it idle."""
@@ -68,14 +71,14 @@ class _Crowd:
         opening, opened = meter.stop(), size - had
         connects_per_second = opened / (time.perf_counter() - began)
         await asyncio.sleep(_SETTLE_SECONDS)
-        grown = rss_bytes(self._context.target.pids) - self._base_rss
+        grown = rss_bytes(self._holders) - self._base_rss
         meter, before = Meter(self._context.target.pids), self._pongs
         sent = await beat(self._sockets, _PING, self._context.idle_seconds)
         idle = meter.stop()
         await asyncio.sleep(0.2)  # the last answers are on their way
         verdict = self._judge(size, sent, self._pongs - before)
         measures = {
-            "rss_kb_per_connection": grown / size / 1024 if self._context.target.pids else float("nan"),
+            "rss_kb_per_connection": grown / size / 1024 if self._holders else float("nan"),
             "connects_per_second": connects_per_second,
             "cpu_us_per_connect": opening.micros_per(opened),
             "idle_cpu_percent": idle.server_share * 100 if self._context.target.pids else float("nan"),
@@ -88,8 +91,9 @@ class _Crowd:
 
         async def one(account: Account) -> None:
             async with slots:
-                self._sockets.append(await connect_user(self._context.target.ws_url, account, "idle", self._hear))
+                self._sockets.append(await connect_user(next(urls), account, "idle", self._hear))
 
+        urls = itertools.cycle(self._context.target.ws_urls)
         await asyncio.gather(*(one(account) for account in users))
 
     def _hear(self, payload: bytes) -> None:

@@ -1,5 +1,5 @@
 """W7: growth: what a unit costs with more users, larger groups, longer lists, deeper logs; against the smallest size.
-The deep log is written straight into the database file, so it is had of a server of our own on SQLite alone."""
+The deep log is written straight into the database, so it is had of servers of our own alone."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from bench.accounts import Account, Friends
-from bench.chat import BadFrame
 from bench.checker import Verdict
 from bench.context import Context
 from bench.meter import Meter
 from bench.private_load import ClosedLoop, run_private
 from bench.rest import Rest
 from bench.result import Case, Run
-from bench.seeding import deepen
+from bench.seeding import ADDED
 from bench.stats import spread
 from bench.w3 import Shape, run_group
 
@@ -38,7 +37,7 @@ async def measure(context: Context) -> list[Case]:
     """Every series from its smallest size on, `runs` times; quick: the two smallest sizes. Each run carries its cost as
     a multiple of the smallest size's median."""
     cases: list[Case] = []
-    for series in SERIES if context.server.database is not None else SERIES[:-1]:
+    for series in SERIES if context.server.deepens else SERIES[:-1]:
         base = float("nan")
         for size in series.sizes[:2] if context.quick else series.sizes:
             case = Case("W7", f"{size} {series.what}")
@@ -102,14 +101,10 @@ async def _deep_log(context: Context, two: Friends) -> int:
         [newest, *_] = await _records(rest, two.receiver, two.sender.uid, 0)
     if newest > DEEPEST:
         return newest
-    if context.server.database is None:
-        raise BadFrame("a log can be deepened on SQLite alone")
     context.say("W7 writing a deep log")
-    await context.server.stop()
-    deepen(context.server.database, two.talk_id, DEEPEST)
-    context.target = await context.server.start()
+    context.target = await context.server.deepen(two.talk_id, newest)
     context.accounts.at(context.target.http_url)
-    return newest + DEEPEST
+    return newest + ADDED
 
 
 async def _records(rest: Rest, reader: Account, peer: int, before: int) -> list[int]:

@@ -10,9 +10,9 @@ import pytest
 from bench import group_load
 from bench.accounts import Account, Room
 from bench.aims import AIMS
-from bench.cli import PARTS, WORKLOADS
 from bench.fetch import Returner
 from bench.group_load import GroupLoad
+from bench.session import PARTS, WORKLOADS
 from bench.w3 import SHAPES, Shape
 
 TALK = 5
@@ -100,6 +100,28 @@ async def test_a_wrong_server_is_wrong(ends: Ends, pushes: list[tuple[int, int]]
     for uid, seq in pushes:
         ends.push(uid, seq, ids[seq])
     assert kind in load.judge().violations
+
+
+@pytest.mark.parametrize(("reply_comes", "violations"), [(True, {}), (False, {"gap": 1, "unanswered": 1})])
+async def test_a_push_may_pass_the_reply_to_what_came_before_it(
+    ends: Ends, reply_comes: bool, violations: dict[str, int]
+) -> None:
+    load = await opened([])
+    for sender in (0, 1, 0):
+        load.send(sender)
+    first = ends.reply(0, 11)
+    for uid in (1, 2, 3):
+        ends.push(uid, 11, first)
+    mine = str(ends.sent[1][0]["payload"]["msg_id"])
+    other = ends.reply(0, 13)
+    for uid in (2, 3):
+        ends.push(uid, 12, mine)
+    for uid in (1, 2, 3):
+        ends.push(uid, 13, other)
+    if reply_comes:
+        ends.reply(1, 12)
+        ends.push(0, 12, mine)
+    assert load.judge().violations == violations
 
 
 async def test_a_refused_or_unanswered_send_is_said(ends: Ends) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from bench.aims import aim_for
 from bench.checker import Verdict
-from bench.cli import main, of_stage
+from bench.cli import main
 from bench.private_load import gateways_of
 from bench.process import NotReady
 from bench.result import Case, Run
+from bench.session import of_stage
 from bench.stage import CHANGES, target_of
 from bench.target import Operators
 from local_cluster.cluster import Status
@@ -64,6 +65,11 @@ def test_without_the_monolith_there_is_no_ratio() -> None:
     compared = of_stage(case("k=1", 300.0), [])
     assert compared.values("cpu_ratio_to_monolith") == []
     assert not any(math.isnan(value) for run in compared.runs for value in run.measures.values())
+
+
+def test_other_workloads_are_not_compared() -> None:
+    idle = Case("W4", "2000 idle", [Run({"idle_cpu_percent": 2.0}, Verdict(), False)])
+    assert of_stage(idle, [idle]).runs[0].measures == {"idle_cpu_percent": 2.0}
 
 
 def test_the_changes_are_settings() -> None:
