@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+import aiomysql
 import pymysql
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
-from xinyu.storage.errors import StorageUnavailable
+from xinyu.storage import packets
+from xinyu.storage.errors import StorageUnavailable, UniqueViolation
+from xinyu.storage.packets import Packet, fetch_all
 from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
 from xinyu.storage.sql import Database, open_database
 
@@ -27,6 +30,7 @@ ROWS = sa.Table(
 FIND = PreparedIn(sa.select(ROWS).where(ROWS.c.id.in_(sa.bindparam("ids", expanding=True))).order_by(ROWS.c.id), "ids")
 INSERT = PreparedMany(sa.insert(ROWS))
 WRITE = PreparedRows(ROWS, ["value"])
+REMOVE = PreparedMany(sa.delete(ROWS).where(ROWS.c.id == sa.bindparam("key")))
 MARK = PreparedByKey(sa.update(ROWS).values(value=sa.bindparam("new")), {"key": ROWS.c.id, "also": ROWS.c.kept})
 
 
@@ -155,3 +159,87 @@ async def test_many_rows_are_written_by_one_statement(database: Database) -> Non
     before, between, after = await database.write(work)
     assert (between - before, after - between) == (2, 2), "the question itself and one statement"
     assert [row[1:] for row in await database.read(values)] == [(0, 100), (10, 100), (20, 100), (30, 3), (40, 4)]
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was sent to the server, each a round trip."""
+    sent: list[str] = []
+    execute = aiomysql.Connection._execute_command
+
+    async def counted(self: aiomysql.Connection, command: int, sql: str | bytes) -> None:
+        sent.append(sql.decode() if isinstance(sql, bytes) else sql)
+        await execute(self, command, sql)
+
+    monkeypatch.setattr(aiomysql.Connection, "_execute_command", counted)
+    return sent
+
+
+async def test_the_writes_of_a_packet_take_one_round_trip(database: Database, commands: list[str]) -> None:
+    def work(connection: Connection) -> None:
+        packet = Packet(connection)
+        packet.add(WRITE, [{"id": n, "kept": 10 * n, "value": n} for n in range(3)])
+        packet.add(MARK, [])
+        packet.add(REMOVE, [{"key": 3}, {"key": 4}])
+        packet.add(INSERT, [{"id": 5, "kept": 50, "value": 5}])
+        packet.add(MARK, [{"key": 5, "also": 50, "new": 6}])
+        assert len(commands) == 0
+        packet.send()
+        packet.send()
+
+    await all_open(database)
+    commands.clear()
+    await database.write(work)
+    assert len(commands) == 2, commands  # and the COMMIT
+    assert await database.read(values) == [(0, 0, 0), (1, 10, 1), (2, 20, 2), (5, 50, 6)]
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_statement_that_fails_in_a_packet_fails_its_transaction(database: Database, last: bool) -> None:
+    def work(connection: Connection) -> None:
+        packet = Packet(connection)
+        packet.add(MARK, [{"key": 0, "also": 0, "new": 9}])
+        packet.add(INSERT, [{"id": 6, "kept": 1, "value": 1}, {"id": 1, "kept": 1, "value": 1}])
+        if not last:
+            packet.add(REMOVE, [{"key": 2}])
+        packet.send()
+
+    for _ in range(POOL + 1):
+        with pytest.raises(UniqueViolation):
+            await database.write(work)
+    assert [row[0] for row in await database.read(values)] == [0, 1, 2, 3, 4]
+    assert {row[2] for row in await database.read(values)} == {0}
+
+
+async def test_a_long_packet_is_sent_in_pieces(
+    database: Database, commands: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packets, "PACKET_BYTES", 300)
+
+    def work(connection: Connection) -> None:
+        packet = Packet(connection)
+        packet.add(REMOVE, [{"key": n} for n in range(5)])
+        packet.add(INSERT, [{"id": n, "kept": n, "value": n} for n in range(500)])
+        packet.send()
+
+    await all_open(database)
+    commands.clear()
+    await database.write(work)
+    assert len([text for text in commands if "INSERT" in text]) == 3
+    assert all(len(text) < 20_000 for text in commands)
+    [(count, total)] = await database.read(
+        lambda connection: connection.execute(sa.select(sa.func.count(), sa.func.sum(ROWS.c.value))).all()
+    )
+    assert (count, total) == (500, sum(range(500)))
+
+
+async def test_looks_of_one_packet_come_back_apart(database: Database, commands: list[str]) -> None:
+    def work(connection: Connection, ids: tuple[list[int], ...]) -> list[list[object]]:
+        found = fetch_all(connection, [FIND.statement(connection, wanted) for wanted in ids])
+        return [[row[0] for row in rows] for rows in found]
+
+    await all_open(database)
+    commands.clear()
+    assert await database.read(lambda connection: work(connection, ([1, 3], [77], [0]))) == [[1, 3], [], [0]]
+    assert len([text for text in commands if "SELECT" in text]) == 1
+    assert await database.read(lambda connection: work(connection, ([2],))) == [[2]]

@@ -123,7 +123,7 @@ class EffectLog:
         and besides those that have failed ALARM_ATTEMPTS times. Raises StorageUnavailable."""
         now = self._clock.now_ms()
         values = {"now": now, "before": now - GRACE_MS, "most": limit}
-        return await self._database.read(lambda connection: _pending(connection.execute(self._due, values)))
+        return await self._database.read(lambda connection: _pending(connection.execute(self._due, values)), brief=True)
 
     async def mark_done(self, ids: Sequence[int]) -> None:
         """These effects have taken. Idempotent. Raises StorageUnavailable."""

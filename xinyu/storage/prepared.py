@@ -1,70 +1,71 @@
 """Statements of the hot path: written with SQLAlchemy, compiled once per engine, run on the driver's cursor.
 
 SQLAlchemy's own execution costs some 25 µs a statement and looks at every row again; a transaction of the group commit
-has eight statements. Values must be of plain types (int, str, None), and every parameter must be given.
+has eight statements. Values must be of plain types (int, str, None), and every parameter must be given. Writes go into
+a `Packet`, with others of their transaction, or are run by themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection
+
+from xinyu.storage.packets import ROWS_AT_ONCE, Packet, Row, Statement, Writes, driver_cursor, fetch_all, size_of
 
 _EXPANDING = "(__[POSTCOMPILE_{name}])"
-_WHERE = " WHERE "
-_KEYS_AT_ONCE = 200
-"""Keys of one statement: past them MySQL guesses instead of looking."""
+_VALUES, _WHERE = " VALUES ", " WHERE "
+_STATEMENT_BYTES = 250_000
 _ALIAS_SINCE = (8, 0, 20)
 """MySQL: from here on `VALUES(column)` is called outdated, with a warning for each statement."""
 
 
-@contextmanager
-def _cursor(connection: Connection, text: str) -> Iterator[Any]:
-    """The driver's cursor; its errors come out as SQLAlchemy's, so that they are translated like any other, and a lost
-    connection is known as lost."""
-    dialect = connection.dialect
-    cursor = connection.connection.cursor()
-    try:
-        yield cursor
-    except dialect.loaded_dbapi.Error as error:
-        lost = dialect.is_disconnect(error, connection.connection, cursor)
-        if lost:
-            connection.invalidate(error)
-        raise exc.DBAPIError.instance(
-            text, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
-        ) from error
-    finally:
-        cursor.close()
+class _Prepared(Writes):
+    """What all writes have in common."""
+
+    def run(self, connection: Connection, rows: Sequence[Row]) -> None:
+        """Execute for all of `rows`, mappings with at least the statement's parameters."""
+        packet = Packet(connection)
+        packet.add(self, rows)
+        packet.send()
 
 
-class PreparedMany:
-    """An INSERT, UPDATE or DELETE for many rows."""
+class PreparedMany(_Prepared):
+    """An INSERT, UPDATE or DELETE for many rows: on MySQL one statement if it is an INSERT, else one for each row."""
 
     def __init__(self, statement: sa.Insert | sa.Update | sa.Delete) -> None:
         self._statement = statement
-        self._compiled: dict[str, tuple[str, Callable[[Mapping[str, Any]], Any]]] = {}
+        self._compiled: dict[str, tuple[str, Callable[[Row], Any]]] = {}
 
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute for each of `rows`, mappings with at least the statement's parameters."""
-        if not rows:
+    def run_each(self, connection: Connection, rows: Sequence[Row]) -> None:
+        text, values_of = self._text(connection)
+        with driver_cursor(connection, text) as cursor:
+            cursor.executemany(text, [values_of(row) for row in rows])
+
+    def statements(self, connection: Connection, rows: Sequence[Row]) -> Iterator[Statement]:
+        text, values_of = self._text(connection)
+        if not isinstance(self._statement, sa.Insert):
+            yield from ((text, values_of(row)) for row in rows)
             return
+        head, marks = text.split(_VALUES, 1)
+        yield from _inserts(head, marks, "", map(values_of, rows))
+
+    def _text(self, connection: Connection) -> tuple[str, Callable[[Row], Any]]:
         found = self._compiled.get(connection.dialect.name)
         if found is None:
             compiled = self._statement.compile(dialect=connection.dialect)
             names = tuple(compiled.positiontup or ())
-            found = self._compiled[connection.dialect.name] = (str(compiled), itemgetter(*names))
-        text, values_of = found
-        with _cursor(connection, text) as cursor:
-            cursor.executemany(text, [values_of(row) for row in rows])
+            values_of = itemgetter(*names) if len(names) > 1 else lambda row: (row[names[0]],)
+            found = self._compiled[connection.dialect.name] = (str(compiled), values_of)
+        return found
 
 
-class PreparedByKey:
-    """An UPDATE that sets the same values wherever a key of several columns is met: row by row on SQLite, where a
-    statement costs nothing, all keys in one statement on MySQL, where each is a round trip."""
+class PreparedByKey(_Prepared):
+    """An UPDATE that sets the same values wherever a key of several columns is met: row by row on SQLite, many keys in
+    one statement on MySQL."""
 
     def __init__(self, statement: sa.Update, key: Mapping[str, sa.ColumnElement[Any]]) -> None:
         """`statement` has no WHERE; its parameters are the same for all rows. `key`: parameter names and columns."""
@@ -74,19 +75,16 @@ class PreparedByKey:
         self._key = tuple(key)
         self._compiled: tuple[str, str, tuple[str, ...]] | None = None
 
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Execute for all of `rows`."""
-        if connection.dialect.name != "mysql" or len(rows) < 2:
-            self._each.run(connection, rows)
-            return
+    def run_each(self, connection: Connection, rows: Sequence[Row]) -> None:
+        self._each.run_each(connection, rows)
+
+    def statements(self, connection: Connection, rows: Sequence[Row]) -> Iterator[Statement]:
         head, condition, values = self._compiled = self._compiled or self._compile(connection)
-        for begin in range(0, len(rows), _KEYS_AT_ONCE):
-            part = rows[begin : begin + _KEYS_AT_ONCE]
-            text = head + _WHERE + " OR ".join([f"({condition})"] * len(part))
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[begin : begin + ROWS_AT_ONCE]
             arguments = [part[0][name] for name in values]
             arguments += [row[name] for row in part for name in self._key]
-            with _cursor(connection, text) as cursor:
-                cursor.execute(text, tuple(arguments))
+            yield head + _WHERE + " OR ".join([f"({condition})"] * len(part)), arguments
 
     def _compile(self, connection: Connection) -> tuple[str, str, tuple[str, ...]]:
         compiled = self._statement.compile(dialect=connection.dialect)
@@ -101,39 +99,38 @@ class PreparedByKey:
         return head, condition, names[: -len(self._key)]
 
 
-class PreparedRows:
-    """Rows that exist and are locked, written anew: row by row on SQLite, all in one statement on MySQL."""
+class PreparedRows(_Prepared):
+    """Rows that exist and are locked, written anew: row by row on SQLite, many in one statement on MySQL."""
 
     def __init__(self, table: sa.Table, columns: Sequence[str]) -> None:
-        """`columns` are those that may change; the rest, the one primary key among them, must be given as they are."""
+        """`columns` are those that may change; the rest, the one primary key among them, must be given as they are, and
+        so must all columns in each row."""
         self._table = table
         self._columns = columns
         (key,) = table.primary_key.columns
         self._each = PreparedMany(
             sa.update(table).where(key == sa.bindparam(key.name)).values({name: sa.bindparam(name) for name in columns})
         )
-        self._text: tuple[str, str] | None = None
+        self._values_of = itemgetter(*(column.name for column in table.columns))
+        self._text: tuple[str, str, str] | None = None
 
-    def run(self, connection: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write `rows`, each with all columns of the table."""
-        if connection.dialect.name != "mysql" or not rows:
-            self._each.run(connection, rows)
-            return
-        names = [column.name for column in self._table.columns]
-        head, tail = self._text = self._text or self._compile(connection, names)
-        marks = f"({', '.join(['%s'] * len(names))})"
-        text = f"{head}{', '.join([marks] * len(rows))}{tail}"
-        with _cursor(connection, text) as cursor:
-            cursor.execute(text, tuple(row[name] for row in rows for name in names))
+    def run_each(self, connection: Connection, rows: Sequence[Row]) -> None:
+        self._each.run_each(connection, rows)
 
-    def _compile(self, connection: Connection, names: Sequence[str]) -> tuple[str, str]:
+    def statements(self, connection: Connection, rows: Sequence[Row]) -> Iterator[Statement]:
+        head, marks, tail = self._text = self._text or self._compile(connection)
+        yield from _inserts(head, marks, tail, map(self._values_of, rows))
+
+    def _compile(self, connection: Connection) -> tuple[str, str, str]:
         """MySQL has no UPDATE of many rows to different values; an INSERT of what exists is one."""
         dialect: Any = connection.dialect
+        names = [column.name for column in self._table.columns]
         aliased = not dialect.is_mariadb and (dialect.server_version_info or ()) >= _ALIAS_SINCE
         new = "new.{0}" if aliased else "VALUES({0})"
         changes = ", ".join(f"{name} = {new.format(name)}" for name in self._columns)
-        head = f"INSERT INTO {self._table.name} ({', '.join(names)}) VALUES "
-        return head, f"{' AS new' if aliased else ''} ON DUPLICATE KEY UPDATE {changes}"
+        head = f"INSERT INTO {self._table.name} ({', '.join(names)})"
+        tail = f"{' AS new' if aliased else ''} ON DUPLICATE KEY UPDATE {changes}"
+        return head, f"({', '.join(['%s'] * len(names))})", tail
 
 
 class PreparedIn:
@@ -146,19 +143,17 @@ class PreparedIn:
 
     def fetch(self, connection: Connection, values: Sequence[int | str]) -> Sequence[tuple[Any, ...]]:
         """Rows as plain tuples, in the order of the statement's columns; none for no values."""
-        if not values:
-            return []
+        return fetch_all(connection, [self.statement(connection, values)])[0] if values else []
+
+    def statement(self, connection: Connection, values: Sequence[int | str]) -> Statement:
+        """For `fetch_all`, with others. `values` must not be empty."""
         text = self._texts.get(connection.dialect.name)
         if text is None:
             text = self._texts[connection.dialect.name] = str(self._statement.compile(dialect=connection.dialect))
             if self._marker not in text:
                 raise ValueError(f"no expanding parameter in {text!r}")
         mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
-        text = text.replace(self._marker, f"({', '.join([mark] * len(values))})")
-        with _cursor(connection, text) as cursor:
-            cursor.execute(text, tuple(values))
-            rows: Sequence[tuple[Any, ...]] = cursor.fetchall()
-            return rows
+        return text.replace(self._marker, f"({', '.join([mark] * len(values))})"), values
 
 
 class PreparedAt:
@@ -177,10 +172,22 @@ class PreparedAt:
             found = self._texts[connection.dialect.name] = (head, condition)
         head, condition = found
         rows: list[tuple[Any, ...]] = []
-        for begin in range(0, len(keys), _KEYS_AT_ONCE):
-            part = keys[begin : begin + _KEYS_AT_ONCE]
+        for begin in range(0, len(keys), ROWS_AT_ONCE):
+            part = keys[begin : begin + ROWS_AT_ONCE]
             text = head + _WHERE + " OR ".join([f"({condition})"] * len(part))
-            with _cursor(connection, text) as cursor:
-                cursor.execute(text, tuple(value for key in part for value in key))
-                rows += cursor.fetchall()
+            rows += fetch_all(connection, [(text, [value for key in part for value in key])])[0]
         return rows
+
+
+def _inserts(head: str, marks: str, tail: str, rows: Iterator[Sequence[Any]]) -> Iterator[Statement]:
+    """`INSERT … VALUES (…), (…)`, some rows each."""
+    arguments: list[Any] = []
+    count = size = 0
+    for row in rows:
+        arguments += row
+        count, size = count + 1, size + size_of(row)
+        if count == ROWS_AT_ONCE or size > _STATEMENT_BYTES:
+            yield head + _VALUES + ", ".join([marks] * count) + tail, arguments
+            arguments, count, size = [], 0, 0
+    if count:
+        yield head + _VALUES + ", ".join([marks] * count) + tail, arguments

@@ -26,6 +26,7 @@ from xinyu.message.store_sql.members import read_membership
 from xinyu.message.store_sql.rows import Conversation, LogTransaction, TakenKey, entry_of
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, KEY
 from xinyu.message.types import Kind, Role
+from xinyu.storage.packets import Packet
 from xinyu.storage.schema import upsert
 
 _E, _C, _F, _K = ENTRY.c, CONVERSATION.c, FORWARD.c, KEY.c
@@ -41,11 +42,11 @@ MAX_CARRIED = 2000
 
 
 def append_batch(
-    connection: Connection, items: Sequence[Append], known: Mapping[ConversationId, Membership], now_ms: int
+    packet: Packet, items: Sequence[Append], known: Mapping[ConversationId, Membership], now_ms: int
 ) -> BatchResult:
-    """The group commit. Conversations are locked before ids are looked up: after an ambiguous COMMIT the lock waits
-    for the transaction in doubt, so the look-up knows."""
-    batch = _Batch(connection, items, known, now_ms)
+    """The group commit, written together with what `packet` holds already. Conversations are locked before ids are
+    looked up: after an ambiguous COMMIT the lock waits for the transaction in doubt, so the look-up knows."""
+    batch = _Batch(packet, items, known, now_ms)
     outcomes = [batch.decide(item) for item in items]
     batch.flush()
     return BatchResult(outcomes, batch.memberships)
@@ -56,19 +57,18 @@ class _Batch:
 
     def __init__(
         self,
-        connection: Connection,
+        packet: Packet,
         items: Sequence[Append],
         known: Mapping[ConversationId, Membership],
         now_ms: int,
     ) -> None:
         self.memberships: dict[ConversationId, Membership] = {}
         """Member lists that `known` did not have, or not any more."""
-        self._connection = connection
+        self._connection = packet.connection
         self._known = known
         self._now_ms = now_ms
-        self._log = LogTransaction(connection, now_ms)
-        self._log.lock([item.conversation_id for item in items], skip_locked=True)
-        self._taken = self._log.find_keys([item.msg_id for item in items])
+        self._log = LogTransaction(packet.connection, now_ms, packet)
+        self._taken = self._log.lock_free([item.conversation_id for item in items], [item.msg_id for item in items])
         self._fresh: dict[MsgId, tuple[Append, Appended]] = {}
 
     def decide(self, item: Append) -> Outcome:

@@ -29,6 +29,7 @@ from xinyu.message.store_sql.rows import Conversation, LogTransaction, entry_of,
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, HIDDEN, KEY, MEMBER
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import Entry, EntryType, Kind, Page
+from xinyu.storage.packets import Packet
 from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database
 from xinyu.telemetry.trace import current_trace_id
@@ -54,8 +55,9 @@ class LogStoreSql(LogStore):
         now_ms: int,
     ) -> BatchResult:
         def work(connection: Connection) -> BatchResult:
-            settle(connection, delivered, now_ms, self._keep_outbox)
-            return append_batch(connection, items, known, now_ms)
+            packet = Packet(connection)
+            settle(packet, delivered, now_ms, self._keep_outbox)
+            return append_batch(packet, items, known, now_ms)
 
         return await self._db.write(work, brief=True)
 

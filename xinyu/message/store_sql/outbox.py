@@ -14,7 +14,8 @@ from xinyu.message.store_outbox import OutboxCounts, OutboxRow, OutboxStore
 from xinyu.message.store_sql.rows import StoredEntry, entry_columns, entry_of, settle
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, INTERVAL, OUTBOX
 from xinyu.message.types import Entry, Kind
-from xinyu.storage.prepared import PreparedAt, PreparedByKey, PreparedIn
+from xinyu.storage.packets import Packet
+from xinyu.storage.prepared import PreparedAt, PreparedByKey, PreparedIn, PreparedMany
 from xinyu.storage.schema import AnyRow
 from xinyu.storage.sql import Database
 
@@ -27,7 +28,7 @@ _TAKE = PreparedByKey(
     ),
     {"id": _O.conversation_id, "at": _O.seq},
 )
-_REMOVE = sa.delete(OUTBOX).where(_MY_ROW)
+_REMOVE = PreparedMany(sa.delete(OUTBOX).where(_MY_ROW))
 _UNDELIVERED = (_O.done_ms.is_(None), _O.quarantined == 0, _O.created_ms < bindparam("before"))
 _PENDING = sa.select(_O.seq).where(*_UNDELIVERED).limit(1)
 _FREE = (
@@ -36,6 +37,12 @@ _FREE = (
     .order_by(_O.created_ms)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
+)
+_OLD = (
+    sa.select(_O.conversation_id, _O.seq)
+    .where(_O.done_ms < bindparam("before"))
+    .order_by(_O.done_ms)
+    .limit(bindparam("most"))
 )
 _ENTRIES = PreparedAt(
     sa.select(*entry_columns()).select_from(ENTRY.join(CONVERSATION, _C.id == _E.conversation_id)),
@@ -75,7 +82,12 @@ class OutboxStoreSql(OutboxStore):
         return self._db.dialect != "sqlite"  # which has one transaction at a time anyway
 
     async def settle(self, keys: Sequence[OutboxKey], now_ms: int) -> None:
-        await self._db.write(lambda connection: settle(connection, keys, now_ms, self._keep), brief=True)
+        def work(connection: Connection) -> None:
+            packet = Packet(connection)
+            settle(packet, keys, now_ms, self._keep)
+            packet.send()
+
+        await self._db.write(work, brief=True)
 
     async def claim(
         self, owner: str, created_before_ms: int, lease_ms: int, now_ms: int, limit: int, max_attempts: int
@@ -105,17 +117,16 @@ class OutboxStoreSql(OutboxStore):
         return await self._db.write(work)
 
     async def remove_done(self, done_before_ms: int, limit: int) -> int:
+        def find(connection: Connection, most: int) -> Sequence[AnyRow]:
+            return connection.execute(_OLD, {"before": done_before_ms, "most": most}).all()
+
         def work(connection: Connection) -> int:
-            old = connection.execute(
-                sa.select(_O.conversation_id, _O.seq)
-                .where(_O.done_ms < done_before_ms)
-                .order_by(_O.done_ms)
-                .limit(limit)
-            ).all()
-            if old:
-                connection.execute(_REMOVE, [_place(row) for row in old])
+            old = find(connection, limit)
+            _REMOVE.run(connection, [_place(row) for row in old])
             return len(old)
 
+        if not await self._db.read(lambda connection: find(connection, 1), brief=True):
+            return 0  # as nearly always: an idle server's transactions keep its disk awake
         return await self._db.write(work)
 
     async def counts(self) -> OutboxCounts:

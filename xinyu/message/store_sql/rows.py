@@ -17,6 +17,7 @@ from xinyu.kernel.ids import ConversationId, MsgId, SessionId, UserId
 from xinyu.message.store import OutboxKey
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, KEY, MEMBER, OUTBOX, OWN
 from xinyu.message.types import Entry, EntryType, Kind
+from xinyu.storage.packets import Packet, fetch_all
 from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
 from xinyu.storage.schema import AnyRow, insert_new
 from xinyu.telemetry.trace import current_trace_id
@@ -160,23 +161,22 @@ def entry_of(row: AnyRow | StoredEntry, kind: Kind, parties: tuple[int, int], hi
     )
 
 
-def settle(connection: Connection, keys: Sequence[OutboxKey], now_ms: int, keep: bool) -> None:
+def settle(packet: Packet, keys: Sequence[OutboxKey], now_ms: int, keep: bool) -> None:
     """Outbox rows of delivered entries: marked, or removed where no replay could need them."""
-    if not keys:
-        return
     ordered = sorted(keys)
     if keep:
-        _MARK_OUTBOX.run(connection, [{"id": id_, "at": seq, "now": now_ms} for id_, seq in ordered])
+        packet.add(_MARK_OUTBOX, [{"id": id_, "at": seq, "now": now_ms} for id_, seq in ordered])
     else:
-        _REMOVE_OUTBOX.run(connection, [{"id": id_, "at": seq} for id_, seq in ordered])
+        packet.add(_REMOVE_OUTBOX, [{"id": id_, "at": seq} for id_, seq in ordered])
 
 
 class LogTransaction:
-    """What one transaction does to the log."""
+    """What one transaction does to the log. With `packet`, what was added to it is written first."""
 
-    def __init__(self, connection: Connection, now_ms: int) -> None:
+    def __init__(self, connection: Connection, now_ms: int, packet: Packet | None = None) -> None:
         self.connection = connection
         self.now_ms = now_ms
+        self._packet = packet or Packet(connection)
         self._conversations: dict[int, Conversation] = {}
         self._touched: dict[int, Conversation] = {}
         self._entries: list[dict[str, Any]] = []
@@ -184,11 +184,18 @@ class LogTransaction:
         self._outbox: list[dict[str, Any]] = []
         self._own: list[dict[str, Any]] = []
 
-    def lock(self, ids: Iterable[int], skip_locked: bool = False) -> None:
-        """Lock conversations in ascending order. With `skip_locked`, those that others hold are left out."""
-        statement = _LOCK_FREE_CONVERSATIONS if skip_locked else _LOCK_CONVERSATIONS
-        for id_, kind, *rest in statement.fetch(self.connection, sorted(set(ids))):
-            self._conversations[id_] = Conversation(id_, Kind(kind), *rest)
+    def lock(self, ids: Iterable[int]) -> None:
+        """Lock conversations in ascending order."""
+        self._know(_LOCK_CONVERSATIONS.fetch(self.connection, sorted(set(ids))))
+
+    def lock_free(self, ids: Iterable[int], msg_ids: Sequence[str]) -> dict[MsgId, TakenKey]:
+        """Lock conversations in ascending order, those left out that others hold; then `find_keys`. Neither may be
+        empty."""
+        locking = _LOCK_FREE_CONVERSATIONS.statement(self.connection, sorted(set(ids)))
+        finding = _FIND_KEYS.statement(self.connection, msg_ids)
+        conversations, keys = fetch_all(self.connection, [locking, finding])
+        self._know(conversations)
+        return _taken(keys)
 
     def get(self, conversation_id: int) -> Conversation | None:
         """A locked conversation."""
@@ -196,7 +203,7 @@ class LogTransaction:
 
     def find_keys(self, msg_ids: Sequence[str]) -> dict[MsgId, TakenKey]:
         """Ids that are taken."""
-        return {row[0]: TakenKey(*row) for row in _FIND_KEYS.fetch(self.connection, msg_ids)}
+        return _taken(_FIND_KEYS.fetch(self.connection, msg_ids))
 
     def touch(self, conversation: Conversation) -> None:
         """Have the row written at the end."""
@@ -263,10 +270,18 @@ class LogTransaction:
 
     def flush(self) -> None:
         """Write all rows. The ids go first: a taken one fails before anything else is written."""
-        if self._keys:
-            _INSERT_KEY.run(self.connection, self._keys)
-            _INSERT_ENTRY.run(self.connection, self._entries)
-            _INSERT_OUTBOX.run(self.connection, self._outbox)
-            _INSERT_OWN.run(self.connection, self._own)
-        if self._touched:
-            _WRITE_CONVERSATIONS.run(self.connection, [conversation.row() for conversation in self._touched.values()])
+        packet = self._packet
+        packet.add(_INSERT_KEY, self._keys)
+        packet.add(_INSERT_ENTRY, self._entries)
+        packet.add(_INSERT_OUTBOX, self._outbox)
+        packet.add(_INSERT_OWN, self._own)
+        packet.add(_WRITE_CONVERSATIONS, [conversation.row() for conversation in self._touched.values()])
+        packet.send()
+
+    def _know(self, rows: Iterable[Sequence[Any]]) -> None:
+        for id_, kind, *rest in rows:
+            self._conversations[id_] = Conversation(id_, Kind(kind), *rest)
+
+
+def _taken(rows: Iterable[Sequence[Any]]) -> dict[MsgId, TakenKey]:
+    return {row[0]: TakenKey(*row) for row in rows}
