@@ -17,7 +17,13 @@ _STATES = (
     .join_from(logins, accounts, accounts.c.id == logins.c.user_id)
     .where(logins.c.login_id.in_(sa.bindparam("login_ids", expanding=True)))
 )
-"""Built once: it is the one statement here that runs at every connect."""
+_ENDED = (
+    sa.select(logins.c.user_id, logins.c.login_id, logins.c.ended_ms)
+    .where(logins.c.ended_ms >= sa.bindparam("since"))
+    .order_by(logins.c.ended_ms, logins.c.login_id)
+    .limit(sa.bindparam("most"))
+)
+"""Both built once: the one runs at every connect, the other every two seconds."""
 
 
 class SqlLoginStore(LoginStore):
@@ -38,15 +44,10 @@ class SqlLoginStore(LoginStore):
 
     async def list_ended_since(self, since_ms: int, limit: int) -> list[EndedLogin]:
         def work(connection: Connection) -> list[EndedLogin]:
-            rows = connection.execute(
-                sa.select(logins.c.user_id, logins.c.login_id, logins.c.ended_ms)
-                .where(logins.c.ended_ms >= max(1, since_ms))
-                .order_by(logins.c.ended_ms, logins.c.login_id)
-                .limit(limit)
-            )
+            rows = connection.execute(_ENDED, {"since": max(1, since_ms), "most": limit})
             return [EndedLogin(UserId(row.user_id), LoginId(row.login_id), row.ended_ms) for row in rows]
 
-        return await self._db.read(work)
+        return await self._db.read(work, brief=True)
 
     async def end(self, user_id: UserId, login_id: LoginId, now_ms: int) -> None:
         def work(connection: Connection) -> None:

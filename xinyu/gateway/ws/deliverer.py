@@ -53,6 +53,7 @@ class SocketDeliverer(DelivererPort):
         self._times = times
         self._clock = clock
         self._fills: set[asyncio.Task[None]] = set()
+        self._holding = asyncio.Event()
         self._seconds = Histogram(PUSH_SECONDS)
         self._missed = 0
         self.pushed = 0
@@ -68,6 +69,8 @@ class SocketDeliverer(DelivererPort):
                 push = msgspec.structs.replace(push, payload=msgspec.Raw(_encode(complete)))
             for ready in self._in_turn(push, now):
                 self._emit(ready, complete if ready is push else None, gone)
+        if self._order.held:
+            self._holding.set()
         return Receipt(gone)
 
     async def signal(self, signals: list[NodeSignal]) -> None:
@@ -85,9 +88,11 @@ class SocketDeliverer(DelivererPort):
     async def run(self) -> None:
         """Let go of pushes whose predecessors do not come, or are not needed any more. Works for ever."""
         while True:
+            if not self._order.held:
+                self._holding.clear()
+                await self._holding.wait()
             await self._clock.sleep(TICK_SECONDS)
-            if self._order.held:
-                self._release_waiting()
+            self._release_waiting()
 
     def bring(self, connection: Connection, entries: Sequence[Entry]) -> None:
         """Pushes that were held back for one session, in the order in which they came."""
