@@ -1,8 +1,9 @@
 """Group commit: concurrent sends share one transaction.
 
-Whatever has queued while the last transaction ran goes into the next; no timer, so an idle server adds no delay. On
-MySQL further lanes open when a whole batch waits, or when the transaction in flight takes long: few full batches cost
-less than many small ones. Batches in flight never share a conversation.
+Whatever has queued while the last transaction ran goes into the next; no timer, so an idle server adds no delay. Acks
+and pushes of the one leave before the next begins. On MySQL further lanes open when a whole batch waits, or when the
+transaction in flight takes long: few full batches cost less than many small ones. Batches in flight never share a
+conversation.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ BUSY_SECONDS = 5.0
 """How long a message waits for a conversation that other transactions hold."""
 OVERDUE_SECONDS = 0.05
 """From here on a transaction is no longer waited for by those that have nothing to do with it."""
+LEAVING_TURNS = 6
+"""Turns of the event loop between two transactions of a lane: so many until what the first has decided is on the
+sockets, and what has arrived there meanwhile in the queue. On SQLite the statements of the next hold up the loop."""
 MAX_SKIPPED = 256
 """How far a lane looks for messages of other conversations than those in flight."""
 RETRY_MS = 1000
@@ -137,6 +141,8 @@ class Appender:
                 if busy:
                     await self._clock.sleep(BUSY_PAUSE_SECONDS)
                     self._queue.extendleft(reversed(busy))
+                for _ in range(LEAVING_TURNS):
+                    await asyncio.sleep(0)
             except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
                 _fail(batch, AppenderStopped())
                 raise
