@@ -34,8 +34,8 @@ BUSY_SECONDS = 5.0
 OVERDUE_SECONDS = 0.05
 """From here on a transaction is no longer waited for by those that have nothing to do with it."""
 LEAVING_TURNS = 6
-"""Turns of the event loop between two transactions of a lane: so many until what the first has decided is on the
-sockets, and what has arrived there meanwhile in the queue. On SQLite the statements of the next hold up the loop."""
+"""Turns of the event loop between two transactions where there is one lane, as on SQLite, whose statements hold up the
+loop: so many until what the first has decided is on the sockets, and what has arrived there meanwhile in the queue."""
 MAX_SKIPPED = 256
 """How far a lane looks for messages of other conversations than those in flight."""
 RETRY_MS = 1000
@@ -76,6 +76,7 @@ class Appender:
         self._batch_size = settings.batch_size
         self._queue_size = settings.queue_size
         self._lanes = lanes
+        self._turns = LEAVING_TURNS if lanes == 1 else 0
         self._queue: deque[_Waiting] = deque()
         self._idle: deque[asyncio.Event] = deque()
         self._begun: dict[asyncio.Event, float] = {}
@@ -141,7 +142,7 @@ class Appender:
                 if busy:
                     await self._clock.sleep(BUSY_PAUSE_SECONDS)
                     self._queue.extendleft(reversed(busy))
-                for _ in range(LEAVING_TURNS):
+                for _ in range(self._turns):
                     await asyncio.sleep(0)
             except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
                 _fail(batch, AppenderStopped())
