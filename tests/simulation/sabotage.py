@@ -13,7 +13,6 @@ from xinyu.gateway.ws.order import PushOrder
 from xinyu.kernel.ids import UserId
 from xinyu.message.outbox import OutboxRun
 from xinyu.message.store_sql import effects, rows
-from xinyu.message.store_sql.rows import LogTransaction
 from xinyu.presence.store_memory import MemoryPresenceStore
 from xinyu.presence.types import PresenceEntry
 
@@ -26,11 +25,14 @@ class Sabotage(NamedTuple):
     promises: frozenset[str]
 
 
-def no_outbox(patch: pytest.MonkeyPatch) -> None:
-    class Nothing:
-        def run(self, *_: Any) -> None:
-            pass
+class Nothing:
+    """A statement that does nothing."""
 
+    def run_each(self, *_: Any) -> None:
+        pass
+
+
+def no_outbox(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(rows, "_INSERT_OUTBOX", Nothing())
 
 
@@ -42,12 +44,8 @@ def no_adoption(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_ids(patch: pytest.MonkeyPatch) -> None:
-    class Nothing:
-        def run(self, *_: Any) -> None:
-            pass
-
     patch.setattr(rows, "_INSERT_KEY", Nothing())
-    patch.setattr(LogTransaction, "find_keys", lambda *_: {})
+    patch.setattr(rows, "_taken", lambda *_: {})
 
 
 def no_order(patch: pytest.MonkeyPatch) -> None:
