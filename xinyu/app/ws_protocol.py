@@ -1,11 +1,13 @@
-"""uvicorn's WebSocket protocol, bounded, and with two shortcuts that plain ASGI has no words for
+"""uvicorn's WebSocket protocol, bounded, and with three shortcuts that plain ASGI has no words for
 (docs/explanation/performance.md).
 
 - Writes of one loop turn are joined: uvloop would make a system call of each frame, and that call costs more than
   everything else about sending.
 - A `FrameWriter` in the scope's extensions puts whole frames on the transport without an ASGI message or a task.
+- It hands texts to who takes them as they come: without a queue, a wake-up of the application and a pause of reading
+  for each; and whole plain ones without the general parser, while that has nothing begun.
 
-Both use what uvicorn offers publicly: `Config(ws=<class>)` and the protocol's callbacks.
+They use what uvicorn and websockets offer publicly: `Config(ws=<class>)`, the protocols' callbacks and attributes.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
+from xinyu.app.ws_frames import FINAL_TEXT, plain_texts
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 from xinyu.gateway.ws.send_queue import FrameWriter
 
 JOIN_AT_MOST = 32_768
 """Bytes; more is handed to the transport at once, so that its high-water mark still means something."""
-FIN_TEXT = 0x81
 
 
 def _is_utf_8(data: bytes) -> bool:
@@ -90,11 +93,19 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
     """One WebSocket connection."""
 
     _resume: Callable[[], None] | None = None
+    _take: Callable[[str], None] | None = None
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(JoinedTransport(cast(asyncio.Transport, transport), self.loop))
 
     def data_received(self, data: bytes) -> None:
+        if self._take is not None and self._may_skip_parser():
+            texts, size = plain_texts(data, self.config.ws_max_size)
+            for text in texts:
+                self._give(text)
+            if size == len(data):
+                return
+            data = data[size:]
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Refused by the library, which has its answer ready; uvicorn would neither send it nor hang up.
@@ -135,18 +146,40 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
             self.conn.send_close(CloseCode.NOT_TEXT)
             self.handle_parser_exception()
             return
+        if self._take is not None and self.curr_msg_data_type == "text" and self.queue.empty():
+            text, self.frames = bytes(self.frames[0]).decode(), []
+            self._give(text)
+            return
         super().send_receive_event_to_app()
+
+    def _may_skip_parser(self) -> bool:
+        """Whether a new frame begins here, in no message's middle, and nothing waits that came before it."""
+        connection = self.conn
+        return (
+            connection.state is State.OPEN
+            and connection.parser_exc is None
+            and not connection.reader.buffer
+            and connection.current_size is None
+            and self.queue.empty()
+        )
+
+    def _give(self, text: str) -> None:
+        if self._take is not None and not self.close_sent:
+            self._take(text)
+
+    def hand_to(self, take: Callable[[str], None]) -> None:
+        self._take = take
 
     def write(self, payload: bytes) -> bool:
         if not self.writable.is_set() or self.close_sent or self.disconnected or not self.handshake_complete:
             return False
         size = len(payload)
         if size < 126:
-            head = bytes((FIN_TEXT, size))
+            head = bytes((FINAL_TEXT, size))
         elif size < 65_536:
-            head = struct.pack("!BBH", FIN_TEXT, 126, size)
+            head = struct.pack("!BBH", FINAL_TEXT, 126, size)
         else:
-            head = struct.pack("!BBQ", FIN_TEXT, 127, size)
+            head = struct.pack("!BBQ", FINAL_TEXT, 127, size)
         self.transport.write(head + payload)
         return True
 

@@ -7,10 +7,11 @@ A bare ASGI application, for Starlette's WebSocket class costs a third of the th
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from urllib.parse import unquote
 
 import msgspec
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from xinyu.gateway.auth import Authenticator, Caller
 from xinyu.gateway.settings import GatewaySettings
@@ -75,7 +76,7 @@ class WebSocketEndpoint:
         try:
             connection = await self._admit(query, writer, send)
             if connection is not None:
-                await self._serve(connection, receive)
+                await self._serve(connection, writer, receive)
         except OSError:
             return  # the client vanished in the middle of a write
 
@@ -132,15 +133,16 @@ class WebSocketEndpoint:
 
         return Connection(session, queue, close)
 
-    async def _serve(self, connection: Connection, receive: Receive) -> None:
+    async def _serve(self, connection: Connection, writer: FrameWriter, receive: Receive) -> None:
         catching_up: asyncio.Task[None] | None = None
         try:
             catching_up = await self._sessions.open(connection)
+            writer.hand_to(partial(self._take_guarded, connection))
             while True:
                 message = await receive()
                 if message["type"] != "websocket.receive":
                     return
-                self._take(connection, message)
+                self._take(connection, message.get("text"))
         except XinyuError as error:
             log.warning("a session could not be set up; the client is asked to come back", error=error.code)
             connection.close(CloseCode.UNAVAILABLE, "reconnect later")
@@ -150,9 +152,16 @@ class WebSocketEndpoint:
                 await asyncio.wait([catching_up])
             await self._sessions.close(connection)
 
-    def _take(self, connection: Connection, message: Message) -> None:
+    def _take_guarded(self, connection: Connection, text: str) -> None:
+        """Straight from the socket's own callback, which must not be left by an exception."""
+        try:
+            self._take(connection, text)
+        except Exception:
+            log.exception("a frame could not be taken; the stack below says where")
+            connection.close(CloseCode.UNAVAILABLE, "reconnect later")
+
+    def _take(self, connection: Connection, text: str | None) -> None:
         self._hub.frames += 1
-        text = message.get("text")
         if text is None or connection.session.state is State.CLOSED:
             return  # binary frames are ignored (CONTRACT.md section 2.1)
         frame = connection.session.receive(text, self._clock.monotonic())

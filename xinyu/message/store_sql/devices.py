@@ -45,6 +45,17 @@ _STANDING = (
     .where(_M.user_id == sa.bindparam("user"))
 )
 """These two run at every connect, so they are built once."""
+_ENTRIES = (
+    sa.select(ENTRY)
+    .where(
+        _E.conversation_id == sa.bindparam("id"),
+        _E.seq > sa.bindparam("after"),
+        _E.seq <= sa.bindparam("until"),
+        _E.sent_at_ms >= sa.bindparam("since"),
+    )
+    .order_by(_E.seq)
+    .limit(sa.bindparam("most"))
+)
 _HEADS_AND_DEVICES = sa.union_all(
     sa.select(_M.user_id, _C.id, _HEAD, sa.null())
     .select_from(JOINED)
@@ -237,11 +248,11 @@ def _sync_item(
     if room > 0:
         sight = read_sight(connection, user_id, row.id)
         assert sight is not None
-        after = row.join_seq if cursor is None else cursor
-        statement = sa.select(ENTRY).where(_E.conversation_id == row.id, _E.seq > after, sight.readable(_E.seq))
-        if since_ms:
-            statement = statement.where(_E.sent_at_ms >= since_ms)
-        rows = connection.execute(statement.order_by(_E.seq).limit(room + 1)).all()
+        first, _ = sight.intervals[0]
+        after = max(first, row.join_seq if cursor is None else cursor)
+        wanted = {"id": row.id, "after": after, "until": sight.head, "since": since_ms, "most": room + 1}
+        statement = _ENTRIES if len(sight.intervals) == 1 else _ENTRIES.where(sight.readable(_E.seq))
+        rows = connection.execute(statement, wanted).all()
         more = len(rows) > room
         entries = sight.entries(connection, rows[:room])
     unread = max(0, row.last_ordinal - row.read_ordinal - row.own)

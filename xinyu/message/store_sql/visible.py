@@ -27,6 +27,11 @@ _SELECT = (
     .where(_M.conversation_id == bindparam("id"), _M.user_id == bindparam("user"))
     .order_by(_I.join_seq)
 )
+_DELETED = sa.select(_H.seq).where(
+    _H.user_id == bindparam("user"),
+    _H.conversation_id == bindparam("id"),
+    _H.seq.between(bindparam("first"), bindparam("last")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +72,8 @@ class MemberSight:
         """Which of these the member deleted for himself."""
         if not seqs:
             return set()
-        found = connection.execute(
-            sa.select(_H.seq).where(
-                _H.user_id == self.user_id,
-                _H.conversation_id == self.conversation_id,
-                _H.seq.between(min(seqs), max(seqs)),
-            )
-        )
-        return set(found.scalars())
+        between = {"user": self.user_id, "id": self.conversation_id, "first": min(seqs), "last": max(seqs)}
+        return set(connection.execute(_DELETED, between).scalars())
 
     def entries(self, connection: Connection, rows: Sequence[AnyRow]) -> list[Entry]:
         """Log rows as this member sees them: cleared and deleted ones as tombstones."""
