@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from xinyu.app.settings import ConfigError
-from xinyu.app.ws_protocol import SocketProtocol
+from xinyu.app.ws.protocol import SocketProtocol
 
 Application = ASGIApp
 BACKLOG = 4096

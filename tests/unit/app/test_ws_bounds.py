@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 
 from testkit.waiting import eventually
 from xinyu.app.listeners import HttpListener, with_websocket
-from xinyu.app.ws_protocol import SocketProtocol
+from xinyu.app.ws.protocol import SocketProtocol
 
 TEXT, CONTINUED, PING, FINAL = 0x1, 0x0, 0x9, 0x80
 MANY = 4000

@@ -13,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from testkit.waiting import eventually
 from xinyu.app.listeners import HttpListener, with_websocket
-from xinyu.app.ws_frames import FINAL_TEXT, plain_texts
+from xinyu.app.ws.frames import FINAL_TEXT, plain_texts
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 
 LIMIT = 70_000

@@ -23,7 +23,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from xinyu.app.ws_frames import FINAL_TEXT, plain_texts
+from xinyu.app.ws.frames import FINAL_TEXT, plain_texts
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 from xinyu.gateway.ws.send_queue import FrameWriter
