@@ -69,8 +69,6 @@ class SocketDeliverer(DelivererPort):
                 push = msgspec.structs.replace(push, payload=msgspec.Raw(_encode(complete)))
             for ready in self._in_turn(push, now):
                 self._emit(ready, complete if ready is push else None, gone)
-        if self._order.held:
-            self._holding.set()
         return Receipt(gone)
 
     async def signal(self, signals: list[NodeSignal]) -> None:
@@ -134,7 +132,10 @@ class SocketDeliverer(DelivererPort):
         ready: list[NodePush] = []
         if self._order.is_early(push) and not self._is_lacked_before(push):
             ready = self._order.passed(push.conversation_id, push.seq - 1)
-        return ready + self._order.offer(push, now)
+        ready += self._order.offer(push, now)
+        if self._order.held:
+            self._holding.set()
+        return ready
 
     def _is_lacked_before(self, push: NodePush) -> bool:
         """Whether one of its sessions lacks an entry before this one. Sessions that open get everything in order."""
