@@ -94,18 +94,22 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
 
     _resume: Callable[[], None] | None = None
     _take: Callable[[str], None] | None = None
+    _begun = _parsed = False
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(JoinedTransport(cast(asyncio.Transport, transport), self.loop))
 
     def data_received(self, data: bytes) -> None:
-        if self._take is not None and self._may_skip_parser():
+        if self._take is not None and not self._parsed and self._may_skip_parser():
             texts, size = plain_texts(data, self.config.ws_max_size)
             for text in texts:
                 self._give(text)
             if size == len(data):
                 return
             data = data[size:]
+        if self._begun or not data.endswith(b"\r\n\r\n"):
+            self._parsed = True  # it may be in a frame's middle, which nothing tells: from here on all is its own
+        self._begun = True
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Refused by the library, which has its answer ready; uvicorn would neither send it nor hang up.
