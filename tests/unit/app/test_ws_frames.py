@@ -7,13 +7,14 @@ import base64
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 from starlette.types import Receive, Scope, Send
 
 from testkit.waiting import eventually
 from xinyu.app.listeners import HttpListener, with_websocket
-from xinyu.app.ws.frames import FINAL_TEXT, plain_texts
+from xinyu.app.ws.frames import FINAL_TEXT, FrameBounds, plain_texts
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 
 LIMIT = 70_000
@@ -42,7 +43,8 @@ def text(words: str) -> bytes:
         (text("z" * 300), ["z" * 300], 0),
         (text("a") + text("bc")[:-1], ["a"], 7),
         (text("a") + frame(FINAL | PING, b"p") + text("b"), ["a"], 14),
-        (text("a") + text("é"), ["a"], 8),
+        (text("a") + text("é中"), ["a", "é中"], 0),
+        (text("a") + frame(FINAL | TEXT, b"\xff") + text("b"), ["a"], 14),
         (text("a") + b"\x81\x01b", ["a"], 3),  # not masked
         (text("a") + frame(TEXT, b"b"), ["a"], 7),
         (text("a") + b"\xc1\x80abcd", ["a"], 6),  # a reserved bit
@@ -58,6 +60,26 @@ def test_plain_texts_are_taken_from_the_front(data: bytes, texts: list[str], lef
     assert FINAL_TEXT == FINAL | TEXT
 
 
+@pytest.mark.parametrize("piece", [1, 2, 3, 5, 8, 64, 100_000])
+def test_the_bounds_of_frames_are_known_whatever_the_pieces(piece: int) -> None:
+    frames = [text("a" * size) for size in (0, 1, 125, 126, 300, 66_000)]
+    frames += [
+        frame(FINAL | PING, b""),
+        frame(TEXT, b"be"),
+        frame(FINAL | CONTINUED, b"gun"),
+        b"\x81\x01b",
+    ]  # not masked
+    stream, ends, at = b"".join(frames), set[int](), 0
+    for one in frames:
+        ends.add(at := at + len(one))
+    bounds, found = FrameBounds(), set()
+    for begin in range(0, len(stream), piece):
+        bounds.feed(stream[begin : begin + piece])
+        if bounds.between:
+            found.add(min(begin + piece, len(stream)))
+    assert found == {end for end in ends if end % piece == 0 or end == len(stream)}
+
+
 class Heard:
     """An application that keeps what it hears, handed over or not."""
 
@@ -66,13 +88,15 @@ class Heard:
         self.texts: list[str | None] = []
         self.by_hand = 0
         self.ended: object = None
+        self.protocol: Any = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
         await asyncio.sleep(0)  # what comes now waits
+        self.protocol = scope["extensions"][WRITER_EXTENSION]
         if self.handed:
-            scope["extensions"][WRITER_EXTENSION].hand_to(self.take)
+            self.protocol.hand_to(self.take)
         while (message := await receive())["type"] == "websocket.receive":
             self.texts.append(message.get("text"))
         self.ended = message.get("code")
@@ -162,3 +186,19 @@ async def test_what_is_heard_is_what_the_parser_gives(listening: Listening, seed
         assert app.by_hand > 0 or not handed or seed % 3 == 0
         assert app.by_hand == 0 or handed
     assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 6, 7, 8])
+async def test_a_frame_that_comes_in_two_pieces_is_not_mistaken_for_others(listening: Listening, cut: int) -> None:
+    """The mask, and the text under it, look like short frames."""
+    app = Heard(handed=True)
+    _, writer = await listening(app)
+    writer.write(text("first"))
+    await eventually(lambda: app.texts == ["first"])
+    words = "\0" * 16
+    sent = frame(FINAL | TEXT, words.encode(), mask=b"\x81\x80\x81\x80")
+    writer.write(sent[:cut])
+    await writer.drain()
+    await eventually(lambda: not app.protocol._parsed.between)
+    writer.write(sent[cut:] + text("last"))
+    await eventually(lambda: app.texts == ["first", words, "last"])

@@ -23,7 +23,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from xinyu.app.ws.frames import FINAL_TEXT, plain_texts
+from xinyu.app.ws.frames import FINAL_TEXT, FrameBounds, plain_texts
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 from xinyu.gateway.ws.send_queue import FrameWriter
@@ -94,22 +94,20 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
 
     _resume: Callable[[], None] | None = None
     _take: Callable[[str], None] | None = None
-    _begun = _parsed = False
+    _parsed: FrameBounds | None = None
+    """Of what the general parser was given; None before the handshake."""
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(JoinedTransport(cast(asyncio.Transport, transport), self.loop))
 
     def data_received(self, data: bytes) -> None:
-        if self._take is not None and not self._parsed and self._may_skip_parser():
-            texts, size = plain_texts(data, self.config.ws_max_size)
-            for text in texts:
-                self._give(text)
-            if size == len(data):
+        if self._parsed is None:
+            self._parsed = FrameBounds()  # uvicorn's HTTP protocol gives the head of the handshake, whole and alone
+        else:
+            data = self._past_plain_texts(data) if self._may_skip_parser(self._parsed) else data
+            if not data:
                 return
-            data = data[size:]
-        if self._begun or not data.endswith(b"\r\n\r\n"):
-            self._parsed = True  # it may be in a frame's middle, which nothing tells: from here on all is its own
-        self._begun = True
+            self._parsed.feed(data)
         super().data_received(data)
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # Refused by the library, which has its answer ready; uvicorn would neither send it nor hang up.
@@ -156,16 +154,22 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
             return
         super().send_receive_event_to_app()
 
-    def _may_skip_parser(self) -> bool:
+    def _may_skip_parser(self, parsed: FrameBounds) -> bool:
         """Whether a new frame begins here, in no message's middle, and nothing waits that came before it."""
-        connection = self.conn
         return (
-            connection.state is State.OPEN
-            and connection.parser_exc is None
-            and not connection.reader.buffer
-            and connection.current_size is None
+            self._take is not None
+            and parsed.between
+            and self.conn.state is State.OPEN
+            and self.conn.current_size is None
             and self.queue.empty()
         )
+
+    def _past_plain_texts(self, data: bytes) -> bytes:
+        """Hand over the texts at the start of `data`; the rest."""
+        texts, size = plain_texts(data, self.config.ws_max_size)
+        for text in texts:
+            self._give(text)
+        return data[size:]
 
     def _give(self, text: str) -> None:
         if self._take is not None and not self.close_sent:
