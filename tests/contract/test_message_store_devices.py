@@ -6,15 +6,7 @@ from typing import Any
 
 from testkit.messages import ANN, BOB, CID, LAPTOP, PHONE, MessageStores, message, notice
 from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, UserId, new_msg_id
-from xinyu.message.types import DeviceCursor, DeviceState, Effect, Kind, MemberChange, SyncPage
-
-
-async def opened(
-    stores: MessageStores, user_id: UserId, device_id: DeviceId = PHONE, sync: bool = False
-) -> dict[ConversationId, tuple[int, int]]:
-    """(cursor, last_seq) per conversation of a device that connects."""
-    states: list[DeviceState] = await stores.devices.open_device(user_id, device_id, sync, stores.now_ms)
-    return {state.conversation_id: (state.cursor, state.last_seq) for state in states}
+from xinyu.message.types import DeviceCursor, Effect, Kind, MemberChange, SyncPage
 
 
 async def sync(
@@ -43,50 +35,50 @@ async def test_the_first_connection_of_a_login_starts_at_the_heads(stores: Messa
     pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, BOB)
     await stores.say(ANN, pair)
     assert await stores.devices.is_catching_up(BOB, PHONE) is None
-    assert await opened(stores, BOB) == {pair: (1, 1), crowd: (1, 1)}
+    assert await stores.opened(BOB) == {pair: (1, 1), crowd: (1, 1)}
     assert await stores.devices.is_catching_up(BOB, PHONE) is False
     await stores.say(ANN, pair)
-    assert await opened(stores, BOB) == {pair: (1, 2), crowd: (1, 1)}
+    assert await stores.opened(BOB) == {pair: (1, 2), crowd: (1, 1)}
     assert await stores.devices.is_catching_up(BOB, PHONE) is True
-    assert await opened(stores, BOB, LAPTOP) == {pair: (2, 2), crowd: (1, 1)}, "another login starts for itself"
+    assert await stores.opened(BOB, LAPTOP) == {pair: (2, 2), crowd: (1, 1)}, "another login starts for itself"
 
 
 async def test_a_reconnect_is_owed_what_it_has_not_until_it_has_it(stores: MessageStores) -> None:
     pair = await stores.befriend(ANN, BOB)
-    await opened(stores, BOB)
+    await stores.opened(BOB)
     await stores.say(ANN, pair)
-    assert await opened(stores, BOB) == {pair: (0, 1)}
+    assert await stores.opened(BOB) == {pair: (0, 1)}
     await stores.devices.set_caught_up(BOB, PHONE)
     assert await stores.devices.is_catching_up(BOB, PHONE) is False
-    assert await opened(stores, BOB) == {pair: (0, 1)}, "only acknowledgements move the cursor"
+    assert await stores.opened(BOB) == {pair: (0, 1)}, "only acknowledgements move the cursor"
     await move(stores, BOB, pair, 1)
-    assert await opened(stores, BOB) == {pair: (1, 1)}
+    assert await stores.opened(BOB) == {pair: (1, 1)}
     assert await stores.devices.is_catching_up(BOB, PHONE) is False, "nothing is owed any more"
 
 
 async def test_a_device_that_pulls_keeps_what_it_acknowledged(stores: MessageStores) -> None:
     pair = await stores.befriend(ANN, BOB)
     await stores.say(ANN, pair)
-    assert await opened(stores, BOB, sync=True) == {pair: (0, 1)}
+    assert await stores.opened(BOB, sync=True) == {pair: (0, 1)}
     assert await stores.devices.is_catching_up(BOB, PHONE) is None
     await move(stores, BOB, pair, 1)
-    assert await opened(stores, BOB, sync=True) == {pair: (1, 1)}
+    assert await stores.opened(BOB, sync=True) == {pair: (1, 1)}
 
 
 async def test_cursors_never_go_back_nor_beyond_nor_where_one_is_no_member(stores: MessageStores) -> None:
     pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, CID)
     for _ in range(3):
         await stores.say(ANN, pair)
-    await opened(stores, BOB, sync=True)
+    await stores.opened(BOB, sync=True)
     for seq, expected in ((2, 2), (1, 2), (-5, 2), (99, 3)):
         await move(stores, BOB, pair, seq)
-        assert await opened(stores, BOB, sync=True) == {pair: (expected, 3)}
+        assert await stores.opened(BOB, sync=True) == {pair: (expected, 3)}
     await stores.say(ANN, pair)
-    assert await opened(stores, BOB, sync=True) == {pair: (3, 4)}, "it did not acknowledge what it could not have"
+    assert await stores.opened(BOB, sync=True) == {pair: (3, 4)}, "it did not acknowledge what it could not have"
     await move(stores, BOB, crowd, 1)
     await move(stores, BOB, ConversationId(999), 1)
     await stores.apply(stores.joins(BOB))
-    assert (await opened(stores, BOB, sync=True))[crowd] == (1, 2), "from his joining, which is the second entry"
+    assert (await stores.opened(BOB, sync=True))[crowd] == (1, 2), "from his joining, which is the second entry"
     await stores.devices.move_cursors([], stores.now_ms)
 
 
@@ -95,33 +87,33 @@ async def test_many_cursors_at_once(stores: MessageStores) -> None:
     cursors = [DeviceCursor(user, device, c, 1) for user in (BOB, ANN) for device in (PHONE, LAPTOP) for c in crowds]
     await stores.devices.move_cursors(cursors[::-1] + cursors, stores.now_ms)
     for user in (ANN, BOB):
-        assert await opened(stores, user, LAPTOP, sync=True) == dict.fromkeys(crowds, (1, 1))
+        assert await stores.opened(user, LAPTOP, sync=True) == dict.fromkeys(crowds, (1, 1))
 
 
 async def test_a_forgotten_login_begins_anew(stores: MessageStores) -> None:
     pair = await stores.befriend(ANN, BOB)
-    await opened(stores, BOB)
+    await stores.opened(BOB)
     await stores.say(ANN, pair)
     await stores.devices.forget_device(BOB, PHONE)
     await stores.devices.forget_device(BOB, PHONE)
     assert await stores.devices.is_catching_up(BOB, PHONE) is None
-    assert await opened(stores, BOB) == {pair: (1, 1)}
+    assert await stores.opened(BOB) == {pair: (1, 1)}
 
 
 async def test_a_conversation_that_came_while_away_is_owed_from_the_join(stores: MessageStores) -> None:
     await stores.befriend(ANN, BOB)
-    await opened(stores, BOB)
+    await stores.opened(BOB)
     crowd = await stores.gather(ANN)
     await stores.say(ANN, crowd)
     await stores.apply(stores.joins(BOB))
-    assert (await opened(stores, BOB))[crowd] == (2, 3)
+    assert (await stores.opened(BOB))[crowd] == (2, 3)
 
 
 async def test_a_removal_without_its_invitation_is_no_conversation(stores: MessageStores) -> None:
     crowd = await stores.gather(ANN)
     await stores.apply(stores.kicks(BOB))
     await stores.say(ANN, crowd)
-    assert await opened(stores, BOB) == {}
+    assert await stores.opened(BOB) == {}
     assert brought(await sync(stores, BOB, {})) == {}
 
 
@@ -240,4 +232,4 @@ async def test_ones_own_conversation_is_synchronised_like_any(stores: MessageSto
     (item,) = page.items
     assert (item.ref.kind, item.ref.target_id, item.unread, len(item.entries)) == (Kind.SELF, BOB, 0, 2)
     assert brought(await sync(stores, ANN, {})) == {}
-    assert (await opened(stores, BOB, sync=True)) == {item.conversation_id: (0, 2)}
+    assert (await stores.opened(BOB, sync=True)) == {item.conversation_id: (0, 2)}

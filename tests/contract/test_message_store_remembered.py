@@ -11,15 +11,12 @@ from sqlalchemy import event
 from testkit.messages import ANN, BOB, LAPTOP, PHONE, MessageStores
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store_sql.tables import CURSOR
-from xinyu.message.types import DeviceCursor, DeviceState
+from xinyu.message.types import DeviceCursor
 
 
-async def opened(
-    stores: MessageStores, user_id: UserId, device_id: DeviceId = PHONE, sync: bool = False
-) -> dict[ConversationId, tuple[int, int]]:
-    """(cursor, last_seq) per conversation of a device that connects."""
-    states: list[DeviceState] = await stores.devices.open_device(user_id, device_id, sync, stores.now_ms)
-    return {state.conversation_id: (state.cursor, state.last_seq) for state in states}
+@pytest.fixture
+def room_for_three(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("xinyu.message.store_sql.remembered.MAX_DEVICES", 3)
 
 
 async def move(
@@ -28,18 +25,16 @@ async def move(
     await stores.devices.move_cursors([DeviceCursor(user_id, device, where, seq)], stores.now_ms)
 
 
-async def test_the_first_of_too_many_devices_is_forgotten(
-    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("room_for_three")
+async def test_the_first_of_too_many_devices_is_forgotten(stores: MessageStores) -> None:
     """A client that names a new device at each connection must not fill the disk."""
-    monkeypatch.setattr("xinyu.message.store_sql.remembered.MAX_DEVICES", 3)
     pair = await stores.befriend(ANN, BOB)
-    await opened(stores, ANN)
+    await stores.opened(ANN)
     for number in range(5):
         stores.now_ms += 1
-        await opened(stores, BOB, DeviceId(f"d{number}"))
+        await stores.opened(BOB, DeviceId(f"d{number}"))
     await stores.say(ANN, pair)
-    cursors = {n: (await opened(stores, BOB, DeviceId(f"d{n}"), sync=True))[pair] for n in range(5)}
+    cursors = {n: (await stores.opened(BOB, DeviceId(f"d{n}"), sync=True))[pair] for n in range(5)}
     known = [await stores.devices.is_catching_up(BOB, DeviceId(f"d{n}")) is not None for n in range(5)]
     assert known == [False, False, True, True, True]
     assert cursors == dict.fromkeys(range(5), (0, 1))
@@ -52,11 +47,9 @@ async def cursors_of(stores: MessageStores, user_id: UserId) -> Counter[str]:
     return Counter(await stores.database.read(lambda connection: connection.execute(found).scalars().all()))
 
 
-async def test_the_first_of_too_many_devices_that_pull_is_forgotten(
-    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("room_for_three")
+async def test_the_first_of_too_many_devices_that_pull_is_forgotten(stores: MessageStores) -> None:
     """`sync=1` with a device id of one's own invention each time leaves no more cursors than so many devices have."""
-    monkeypatch.setattr("xinyu.message.store_sql.remembered.MAX_DEVICES", 3)
     pair = await stores.befriend(ANN, BOB)
     await stores.say(ANN, pair)
     await move(stores, ANN, pair, 1)
@@ -66,15 +59,43 @@ async def test_the_first_of_too_many_devices_that_pull_is_forgotten(
     assert await cursors_of(stores, BOB) == {"d1": 1, "d2": 1, "d3": 1}
     await move(stores, BOB, pair, 1, DeviceId("d1"))
     stores.now_ms += 1
-    await opened(stores, BOB, PHONE)
+    await stores.opened(BOB, PHONE)
     assert await cursors_of(stores, BOB) == {"d2": 1, "d3": 1, PHONE: 1}, "pushed to or not, they are counted together"
     assert await cursors_of(stores, ANN) == {PHONE: 1}
 
 
-async def test_more_new_devices_at_once_than_are_remembered(
-    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("xinyu.message.store_sql.remembered.MAX_DEVICES", 3)
+@pytest.mark.usefixtures("room_for_three")
+async def test_names_made_up_by_who_pulls_cost_one_login_at_most(stores: MessageStores) -> None:
+    pair = await stores.befriend(ANN, BOB)
+    await stores.say(ANN, pair)
+    for login in ("web0", "web1", "web2"):
+        stores.now_ms += 1
+        await stores.opened(BOB, DeviceId(login))
+    for round_ in range(3):
+        stores.now_ms += 1
+        made_up = [DeviceCursor(BOB, DeviceId(f"{round_}-{n}"), pair, 1) for n in range(5)]
+        await stores.devices.move_cursors(made_up, stores.now_ms)
+        assert await cursors_of(stores, BOB) == {"web1": 1, "web2": 1, f"{round_}-0": 1}
+    stores.now_ms += 1
+    await stores.opened(BOB, DeviceId("web3"))
+    assert await cursors_of(stores, BOB) == {"web2": 1, "web3": 1, "2-0": 1}
+
+
+@pytest.mark.usefixtures("room_for_three")
+async def test_who_comes_is_remembered_whatever_the_clocks_say(stores: MessageStores) -> None:
+    pair = await stores.befriend(ANN, BOB)
+    await stores.say(ANN, pair)
+    for login in ("web0", "web1", "web2"):
+        stores.now_ms += 1
+        await stores.opened(BOB, DeviceId(login))
+    stores.now_ms -= 1000
+    assert await stores.opened(BOB, DeviceId("behind")) == {pair: (1, 1)}
+    assert await stores.devices.is_catching_up(BOB, DeviceId("behind")) is False
+    assert await cursors_of(stores, BOB) == {"web1": 1, "web2": 1, "behind": 1}
+
+
+@pytest.mark.usefixtures("room_for_three")
+async def test_more_new_devices_at_once_than_are_remembered(stores: MessageStores) -> None:
     pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, BOB)
     await stores.say(ANN, pair)
     for round_ in range(2):
@@ -84,11 +105,9 @@ async def test_more_new_devices_at_once_than_are_remembered(
         assert await cursors_of(stores, BOB) == {f"{round_}-{n}": 2 for n in range(3)}
 
 
-async def test_cursors_whose_device_is_not_remembered_leave_first(
-    stores: MessageStores, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("room_for_three")
+async def test_cursors_whose_device_is_not_remembered_leave_first(stores: MessageStores) -> None:
     """An older version left them; or another connection wrote them while their device was forgotten."""
-    monkeypatch.setattr("xinyu.message.store_sql.remembered.MAX_DEVICES", 3)
     pair = await stores.befriend(ANN, BOB)
     await stores.say(ANN, pair)
     strays = [{"user_id": BOB, "device_id": f"old{n}", "conversation_id": pair, "seq": 1} for n in range(5)]
@@ -107,11 +126,11 @@ async def test_a_device_that_pulled_is_owed_pushes_from_its_first_connection_wit
         await stores.say(ANN, pair)
     await move(stores, BOB, pair, 1)
     assert await stores.devices.is_catching_up(BOB, PHONE) is None, "it pulls"
-    assert await opened(stores, BOB, sync=True) == {pair: (1, 2), crowd: (0, 1)}
-    assert await opened(stores, BOB) == {pair: (2, 2), crowd: (1, 1)}, "it starts at the heads"
+    assert await stores.opened(BOB, sync=True) == {pair: (1, 2), crowd: (0, 1)}
+    assert await stores.opened(BOB) == {pair: (2, 2), crowd: (1, 1)}, "it starts at the heads"
     assert await stores.devices.is_catching_up(BOB, PHONE) is False
     await stores.say(ANN, pair)
-    assert await opened(stores, BOB) == {pair: (2, 3), crowd: (1, 1)}
+    assert await stores.opened(BOB) == {pair: (2, 3), crowd: (1, 1)}
 
 
 async def test_moving_cursors_of_known_devices_takes_two_statements(stores: MessageStores) -> None:

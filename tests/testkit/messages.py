@@ -99,6 +99,15 @@ class MessageStores:
     async def apply(self, effect: Effect) -> tuple[ConversationId, list[Appended]]:
         return await self.effects.apply(effect, self.now_ms)
 
+    # What devices have.
+
+    async def opened(
+        self, user_id: UserId, device_id: DeviceId = PHONE, sync: bool = False
+    ) -> dict[ConversationId, tuple[int, int]]:
+        """(cursor, last_seq) per conversation of a device that connects."""
+        states = await self.devices.open_device(user_id, device_id, sync, self.now_ms)
+        return {state.conversation_id: (state.cursor, state.last_seq) for state in states}
+
     # Messages.
 
     async def append(

@@ -1,5 +1,5 @@
 """How many devices are remembered of a user: clients name their devices themselves, and log-ins that run out are not
-told of. Beyond the bound the device that came first is forgotten."""
+told of. Beyond the bound a newcomer takes the place of the device of its kind that came first."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PULLS = 2
 Device = tuple[UserId, DeviceId]
 
 _NEWEST_FIRST = (
-    sa.select(_D.user_id, _D.device_id)
+    sa.select(_D.user_id, _D.device_id, _D.catching_up)
     .where(_D.user_id.in_(sa.bindparam("users", expanding=True)))
     .order_by(_D.opened_ms.desc(), _D.device_id)
 )
@@ -36,7 +36,7 @@ def remember_pushed(connection: Connection, device: Device, now_ms: int) -> bool
     """Pushes are owed to a device from now on; False where they were already."""
     user_id, device_id = device
     if insert_new(connection, DEVICE, _row(device, now_ms, 0)):
-        _forget_first(connection, {user_id})
+        _make_room(connection, {device}, pulls=False)
         return True
     pulled = sa.update(DEVICE).where(_D.user_id == user_id, _D.device_id == device_id, _D.catching_up == PULLS)
     return connection.execute(pulled.values(catching_up=0)).rowcount > 0
@@ -47,7 +47,7 @@ def remember_pulling(connection: Connection, devices: Collection[Device], now_ms
     if not devices:
         return set()
     upsert(connection, DEVICE, [_row(device, now_ms, PULLS) for device in sorted(devices)])
-    return _forget_first(connection, {user_id for user_id, _ in devices})
+    return _make_room(connection, devices, pulls=True)
 
 
 def forget(connection: Connection, device: Device) -> None:
@@ -57,19 +57,30 @@ def forget(connection: Connection, device: Device) -> None:
         connection.execute(sa.delete(table).where(table.c.user_id == user_id, table.c.device_id == device_id))
 
 
-def _forget_first(connection: Connection, users: Collection[UserId]) -> set[Device]:
-    """Cursors without a device count as the oldest: another connection wrote them while their device was forgotten, or
-    a version that did not know this bound."""
-    known: defaultdict[UserId, dict[Device, None]] = defaultdict(dict)
-    for statement in (_NEWEST_FIRST, _WITH_CURSORS):
-        for user_id, device_id in connection.execute(statement, {"users": sorted(users)}):
-            known[user_id][user_id, device_id] = None
-    too_many = {
-        device for devices in known.values() for device in list(devices)[MAX_DEVICES : MAX_DEVICES + FORGOTTEN_AT_ONCE]
-    }
-    for device in sorted(too_many):
+def _make_room(connection: Connection, newcomers: Collection[Device], pulls: bool) -> set[Device]:
+    """Forget what is too much of the newcomers' users; what was forgotten. First go cursors without a device (another
+    connection wrote them while theirs was forgotten, or a version that did not know this bound), then the oldest of
+    the newcomers' own kind, so that names made up by a client that pulls cost no login its pushes; one newcomer of each
+    user stays, whatever the clocks say."""
+    users = {"users": sorted({user_id for user_id, _ in newcomers})}
+    devices: defaultdict[UserId, dict[Device, bool]] = defaultdict(dict)
+    for user_id, device_id, catching_up in connection.execute(_NEWEST_FIRST, users):
+        devices[user_id][user_id, device_id] = catching_up == PULLS
+    strays: defaultdict[UserId, list[Device]] = defaultdict(list)
+    for user_id, device_id in connection.execute(_WITH_CURSORS, users):
+        if (user_id, device_id) not in devices[user_id]:
+            strays[user_id].append((user_id, device_id))
+    forgotten: set[Device] = set()
+    for user_id, kinds in devices.items():
+        stays = next(device for device in kinds if device in newcomers)
+        oldest_first = [device for device in reversed(kinds) if device != stays]
+        alike = [device for device in oldest_first if kinds[device] == pulls]
+        others = [device for device in oldest_first if kinds[device] != pulls]
+        too_many = len(strays[user_id]) + len(kinds) - MAX_DEVICES
+        forgotten.update([*strays[user_id], *alike, *others][: max(0, min(too_many, FORGOTTEN_AT_ONCE))])
+    for device in sorted(forgotten):
         forget(connection, device)
-    return too_many
+    return forgotten
 
 
 def _row(device: Device, now_ms: int, catching_up: int) -> dict[str, object]:
