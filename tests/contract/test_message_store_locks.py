@@ -127,7 +127,8 @@ async def test_a_send_waits_for_no_left_over_push_that_others_take_up(
     finally:
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
-    assert pusher.take_delivered() == [(pair, 1)], "still to be settled"
+    with pusher.settling() as keys:
+        assert keys == [(pair, 1)], "still to be settled"
 
 
 async def test_left_over_pushes_are_locked_while_they_are_taken_and_not_while_they_are_read(

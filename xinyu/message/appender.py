@@ -171,17 +171,13 @@ class Appender:
 
     async def _store_batch(self, batch: list[_Waiting], second_look: bool = False) -> list[_Waiting]:
         """One transaction; the items whose conversation was locked by others come back."""
-        delivered = self._pusher.take_along()
         known = {} if second_look else self._known
         begin = self._clock.monotonic()
         try:
-            result = await self._store.append([w.item for w in batch], known, delivered, self._clock.now_ms())
+            with self._pusher.settling_along() as delivered:
+                result = await self._store.append([w.item for w in batch], known, delivered, self._clock.now_ms())
         except Exception as error:
-            self._pusher.give_back_delivered(delivered)
             return await self._after_failure(batch, error, second_look)
-        except BaseException:
-            self._pusher.give_back_delivered(delivered)
-            raise
         self.counts.batches += 1
         self.counts.sizes.observe(len(batch))
         self.counts.seconds.observe(self._clock.monotonic() - begin)

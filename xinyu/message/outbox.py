@@ -100,8 +100,8 @@ class OutboxRun:
             return False  # nothing counts as delivered meanwhile
         if self._incarnation not in ("", found):
             await self._clock.sleep(REGISTRATION_SECONDS)
-            self._pusher.forget_delivered()
-            count = await self._store.reopen(self._same_ms - MARGIN_MS)
+            async with self._pusher.forgetting():
+                count = await self._store.reopen(self._same_ms - MARGIN_MS)
             log.warning("presence or delivery's queue lost its memory; delivering again", count=count)
         elif not self._incarnation:
             self._first_ms = now_ms
@@ -115,13 +115,10 @@ class OutboxRun:
         now_ms = self._clock.now_ms()
         if not self._is_unsure or not self._first_ms or now_ms - self._first_ms < REGISTRATION_SECONDS * 1000:
             return
-        while keys := self._pusher.take_delivered():
-            try:
-                await self._store.settle(keys, now_ms)
-            except XinyuError:
-                self._pusher.give_back_delivered(keys)
-                return  # at the next sweep
-        await self._store.reopen(self._first_ms - MARGIN_MS)
+        if not await self._pusher.settle():
+            return  # at the next sweep
+        async with self._pusher.forgetting():
+            await self._store.reopen(self._first_ms - MARGIN_MS)
         self._is_unsure = False
 
     def readings(self) -> list[Reading]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import msgspec
 
@@ -37,6 +38,9 @@ class Pusher(CompletionPort):
         self._left = 0
         self._forgotten = 0
         self._wake = asyncio.Event()
+        self._settling = 0
+        self._settled = asyncio.Event()
+        self._forgetting = False
 
     def push(self, appended: Sequence[Appended]) -> None:
         """Queue committed entries, in log order per conversation. What does not fit stays in the outbox for now."""
@@ -61,23 +65,58 @@ class Pusher(CompletionPort):
         self._forgotten += len(completions) - len(fitting)
         self._delivered += [(c.conversation_id, c.seq) for c in fitting]
 
-    def take_along(self) -> list[OutboxKey]:
-        """Outbox rows that the next transaction of sends is to settle: none where it could have to wait for them, for
-        whoever takes left-over pushes up holds theirs, and a send is to wait for nothing that delivery does."""
-        return [] if self._outbox.settling_may_wait else self.take_delivered()
+    async def settle(self) -> bool:
+        """Tell the outbox all that was delivered. False where it is away: later."""
+        while self._delivered and not self._forgetting:
+            try:
+                with self.settling() as keys:
+                    await self._outbox.settle(keys, self._clock.now_ms())
+            except XinyuError as error:
+                count = len(self._delivered)
+                log.warning("the outbox is not told yet what was delivered", count=count, error=error.code)
+                return False
+        return True
 
-    def take_delivered(self) -> list[OutboxKey]:
-        """Outbox rows to settle in one transaction."""
-        taken, self._delivered = self._delivered[:SETTLED_PER_BATCH], self._delivered[SETTLED_PER_BATCH:]
-        return taken
+    @contextmanager
+    def settling(self) -> Iterator[list[OutboxKey]]:
+        """Outbox rows that the transaction of the block settles. When it fails they are to be settled still."""
+        if self._forgetting or not self._delivered:
+            yield []
+            return
+        keys, self._delivered = self._delivered[:SETTLED_PER_BATCH], self._delivered[SETTLED_PER_BATCH:]
+        self._settling += 1
+        try:
+            yield keys
+        except BaseException:
+            self._delivered += keys
+            raise
+        finally:
+            self._settling -= 1
+            self._settled.set()
 
-    def give_back_delivered(self, keys: Sequence[OutboxKey]) -> None:
-        """That transaction failed."""
-        self._delivered += keys
+    @contextmanager
+    def settling_along(self) -> Iterator[list[OutboxKey]]:
+        """The same for a transaction of sends: none where it could have to wait for them, for whoever takes left-over
+        pushes up holds theirs, and a send is to wait for nothing that delivery does."""
+        if self._outbox.settling_may_wait:
+            yield []
+            return
+        with self.settling() as keys:
+            yield keys
 
-    def forget_delivered(self) -> None:
-        """What was reported delivered may have gone to nobody: the outbox is not told."""
-        self._delivered.clear()
+    @asynccontextmanager
+    async def forgetting(self) -> AsyncIterator[None]:
+        """What was reported delivered may have gone to nobody. Inside the block it is forgotten, and nothing settles:
+        what did so has ended, for it would come behind what the block does to the same rows."""
+        self._forgetting = True
+        try:
+            while self._settling:
+                self._settled.clear()
+                await self._settled.wait()
+            self._delivered.clear()
+            yield
+        finally:
+            self._forgetting = False
 
     def readings(self) -> list[Reading]:
         """For metrics."""
@@ -125,14 +164,7 @@ class Pusher(CompletionPort):
     async def _settle_when_idle(self) -> None:
         while True:
             await self._clock.sleep(IDLE_FLUSH_SECONDS)
-            while self._delivered:
-                keys = self.take_delivered()
-                try:
-                    await self._outbox.settle(keys, self._clock.now_ms())
-                except XinyuError as error:
-                    self.give_back_delivered(keys)
-                    log.warning("the outbox is not told yet what was delivered", count=len(keys), error=error.code)
-                    break
+            await self.settle()
 
 
 def _tell(pushes: Sequence[Push]) -> None:

@@ -17,7 +17,7 @@ from testkit.logs import followed, named
 from testkit.messages import ANN, BOB, CID, MessageStores, message, message_database
 from testkit.waiting import eventually
 from xinyu.delivery.port import DeliveryPort
-from xinyu.delivery.types import Push
+from xinyu.delivery.types import Completion, Push
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import ConversationId
 from xinyu.message.appender import BUSY_SECONDS, OVERDUE_SECONDS, Appender, Settled
@@ -336,7 +336,7 @@ async def test_delivered_entries_are_settled_with_the_next_batch_and_given_back_
     world: AppendWorld,
 ) -> None:
     await world.appender.append(message(ANN, world.pair))
-    world.pusher.give_back_delivered([(world.pair, 1)])
+    await world.pusher.complete([Completion(world.pair, 1)])
     world.log.before = lambda _items: StorageUnavailable()
     with pytest.raises(XinyuError):
         await world.appender.append(message(ANN, world.pair))

@@ -291,7 +291,8 @@ async def test_no_more_delivered_entries_wait_to_be_settled_than_there_is_room_f
     committed = await world.commit(3)
     await process.pusher.complete([Completion(a.entry.conversation_id, a.entry.seq) for a in committed])
     assert (process.reading("xinyu_push_unsettled"), process.reading("xinyu_push_forgotten_total")) == (2, 1)
-    assert process.pusher.take_delivered() == [(world.pair, 1), (world.pair, 2)]
+    with process.pusher.settling() as keys:
+        assert keys == [(world.pair, 1), (world.pair, 2)]
     assert await world.left() == 3, "the outbox has them all until it was told"
 
 
@@ -391,6 +392,50 @@ async def settle_late(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.clock.jump(1.0)
     await eventually(lambda: process.reading("xinyu_push_unsettled") == 0)
     await process.later(lambda: process.seqs == [1, 1])
+    await process.kill()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_what_is_being_settled_when_presence_has_lost_its_memory_is_delivered_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """Its transaction waits, for locks perhaps: what it tells, or gives back, must not come behind the replay."""
+    async with message_database(f"sqlite:///{tmp_path / 'message.db'}") as database:
+        stores = MessageStores(database, keep_outbox=True)  # as with presence in Redis
+        await settle_slowly(World(stores, await stores.befriend(ANN, BOB)), monkeypatch, fails)
+
+
+async def settle_slowly(world: World, monkeypatch: pytest.MonkeyPatch, fails: bool) -> None:
+    process = world.process()
+    process.start()
+    await process.swept()
+    settle, reopen, go_on, done = world.stores.outbox.settle, world.stores.outbox.reopen, asyncio.Event(), list[str]()
+
+    async def slowly(keys: list[tuple[ConversationId, int]], now_ms: int) -> None:
+        done.append("settling")
+        await go_on.wait()
+        done.append("settled")
+        if fails:
+            raise StorageUnavailable()
+        await settle(keys, now_ms)
+
+    async def noted(done_after_ms: int) -> int:
+        done.append("reopened")
+        return await reopen(done_after_ms)
+
+    monkeypatch.setattr(world.stores.outbox, "settle", slowly)
+    monkeypatch.setattr(world.stores.outbox, "reopen", noted)
+    process.pusher.push(await world.commit())
+    await eventually(lambda: process.seqs == [1])
+    await process.pusher.complete([Completion(world.pair, 1)])  # to nobody
+    await process.later(lambda: done == ["settling"])
+    process.incarnation = "second"
+    await process.later(lambda: process.pusher._forgetting)
+    go_on.set()
+    await eventually(lambda: "reopened" in done)
+    assert done[:3] == ["settling", "settled", "reopened"]
+    monkeypatch.setattr(world.stores.outbox, "settle", settle)
+    await process.later(lambda: process.seqs[1:2] == [1])
     await process.kill()
 
 
