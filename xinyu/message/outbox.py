@@ -135,8 +135,11 @@ class OutboxRun:
         ]
 
     async def _adopt(self, before_ms: int, lease_ms: int) -> int:
+        most = min(CLAIM_ROWS, self._pusher.room)
+        if not most:
+            return 0  # a claim in vain would use up an attempt of each
         rows = await self._store.claim(
-            self._owner, before_ms, lease_ms, self._clock.now_ms(), CLAIM_ROWS, self._settings.outbox_attempts
+            self._owner, before_ms, lease_ms, self._clock.now_ms(), most, self._settings.outbox_attempts
         )
         if rows:
             log.info("dispatching left-over pushes", count=len(rows))

@@ -42,9 +42,14 @@ class Pusher(CompletionPort):
         self._settled = asyncio.Event()
         self._forgetting = False
 
+    @property
+    def room(self) -> int:
+        """How many entries more would be queued."""
+        return max(0, self._limit - len(self._waiting))
+
     def push(self, appended: Sequence[Appended]) -> None:
         """Queue committed entries, in log order per conversation. What does not fit stays in the outbox for now."""
-        if len(self._waiting) + len(appended) > self._limit:
+        if len(appended) > self.room:
             self._left += len(appended)
             return
         self._waiting += [

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, exc
 
 PACKET_BYTES = 1_000_000
 """About as much text goes into one packet; servers refuse more than some megabytes (`max_allowed_packet`)."""
+BYTES_OF_A_CHARACTER = 4
 ROWS_AT_ONCE = 200
 """Rows or keys of one statement: past them MySQL guesses instead of looking."""
 
@@ -34,7 +35,7 @@ class Writes(Protocol):
 
 
 class Packet:
-    """Writes of one transaction. They are done when `send` returns."""
+    """Writes of one transaction, in the order in which they are added. They are done when `send` returns, or sooner."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -91,8 +92,8 @@ def _fetched(connection: Connection, select: Statement) -> Sequence[tuple[Any, .
 
 
 def size_of(arguments: Iterable[Any]) -> int:
-    """About how many bytes of text they become."""
-    return sum(len(argument) if isinstance(argument, str) else 8 for argument in arguments)
+    """How many bytes of text they become at most, quotes that are escaped apart."""
+    return sum(BYTES_OF_A_CHARACTER * len(argument) if isinstance(argument, str) else 8 for argument in arguments)
 
 
 @contextmanager

@@ -142,8 +142,10 @@ class PreparedIn:
         self._texts: dict[str, str] = {}
 
     def fetch(self, connection: Connection, values: Sequence[int | str]) -> Sequence[tuple[Any, ...]]:
-        """Rows as plain tuples, in the order of the statement's columns; none for no values."""
-        return fetch_all(connection, [self.statement(connection, values)])[0] if values else []
+        """Rows as plain tuples, in the order of the statement's columns; none for no values. Of many values, some at a
+        time: the statement's own order holds for each part."""
+        parts = [values[begin : begin + ROWS_AT_ONCE] for begin in range(0, len(values), ROWS_AT_ONCE)]
+        return [row for part in parts for row in fetch_all(connection, [self.statement(connection, part)])[0]]
 
     def statement(self, connection: Connection, values: Sequence[int | str]) -> Statement:
         """For `fetch_all`, with others. `values` must not be empty."""

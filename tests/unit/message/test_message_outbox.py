@@ -286,6 +286,16 @@ async def test_no_more_waits_in_memory_than_there_is_room_for(world: World) -> N
     await process.kill()
 
 
+async def test_no_more_is_taken_up_than_there_is_room_for(world: World) -> None:
+    """A claim in vain uses up an attempt, and holds its row."""
+    process = world.process(limit=2)
+    await world.commit(5)
+    process.start()
+    await process.later(lambda: set(process.seqs) == {1, 2, 3, 4, 5})
+    assert process.reading("xinyu_push_left_total") == 0
+    await process.kill()
+
+
 async def test_no_more_delivered_entries_wait_to_be_settled_than_there_is_room_for(world: World) -> None:
     process = world.process(limit=2)
     committed = await world.commit(3)

@@ -45,7 +45,8 @@ def append_batch(
     packet: Packet, items: Sequence[Append], known: Mapping[ConversationId, Membership], now_ms: int
 ) -> BatchResult:
     """The group commit, written together with what `packet` holds already. Conversations are locked before ids are
-    looked up: after an ambiguous COMMIT the lock waits for the transaction in doubt, so the look-up knows."""
+    looked up: after an ambiguous COMMIT the transaction in doubt holds its lock or is over. So an item is busy, and
+    tried again, or the look-up knows."""
     batch = _Batch(packet, items, known, now_ms)
     outcomes = [batch.decide(item) for item in items]
     batch.flush()

@@ -171,7 +171,7 @@ def settle(packet: Packet, keys: Sequence[OutboxKey], now_ms: int, keep: bool) -
 
 
 class LogTransaction:
-    """What one transaction does to the log. With `packet`, what was added to it is written first."""
+    """What one transaction does to the log, behind what `packet` holds already."""
 
     def __init__(self, connection: Connection, now_ms: int, packet: Packet | None = None) -> None:
         self.connection = connection
@@ -269,7 +269,7 @@ class LogTransaction:
                 conversation.last_ordinal_a += 1
 
     def flush(self) -> None:
-        """Write all rows. The ids go first: a taken one fails before anything else is written."""
+        """Write all rows. The ids go first: a taken one fails before anything else of the log is written."""
         packet = self._packet
         packet.add(_INSERT_KEY, self._keys)
         packet.add(_INSERT_ENTRY, self._entries)
