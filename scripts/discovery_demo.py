@@ -111,6 +111,7 @@ class _Stage:
         self._watch = watch
         self._began = time.monotonic()
         self._processes: list[asyncio.subprocess.Process] = []
+        self._told: dict[NodeId, Instance] = {}
 
     def tell(self, text: str) -> None:
         """A line."""
@@ -126,20 +127,19 @@ class _Stage:
 
     async def follow(self) -> None:
         """Tell every change that ZooKeeper tells us."""
-        before: dict[NodeId, Instance] = {}
         async for snapshot in self._watch:
-            now = {instance.node: instance for instance in snapshot}
+            before, now = self._told, {instance.node: instance for instance in snapshot}
             for name in sorted(before.keys() | now.keys()):
                 if before.get(name) != now.get(name):
                     self.tell(f"    watcher: {_change(name, before.get(name), now.get(name))}")
-            before = now
+            self._told = now
 
     async def until(self, seen: Callable[[dict[NodeId, Instance]], bool]) -> None:
-        """Return when the watched instances are so. Raises TimeoutError, saying what is seen instead."""
+        """Return when `follow` has told that the instances are so. Raises TimeoutError, saying what is seen instead."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not seen({instance.node: instance for instance in self._watch.instances}):
+        while not seen(self._told):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not seen within {PATIENCE_SECONDS:g} s; now: {list(self._watch.instances)}")
+                raise TimeoutError(f"not seen within {PATIENCE_SECONDS:g} s; now: {list(self._told.values())}")
             await asyncio.sleep(0.02)
 
     async def end(self) -> None:
