@@ -78,8 +78,15 @@ class SendRequest(TalkRequest):
 
 class _ForwardBody(msgspec.Struct):
     action: int = 1
-    user_ids: list[IdNumber] = []
-    group_ids: list[IdNumber] = []
+    user_ids: list[IdNumber] | None = None
+    group_ids: list[IdNumber] | None = None
+
+    def targets(self) -> list[Ref] | None:
+        """Whom it names, which may be nobody; None where it leaves both lists out."""
+        if self.user_ids is None and self.group_ids is None:
+            return None
+        users = [private_ref(UserId(id_)) for id_ in self.user_ids or ()]
+        return users + [group_ref(GroupId(id_)) for id_ in self.group_ids or ()]
 
 
 class _EmoticonBody(msgspec.Struct):
@@ -137,17 +144,17 @@ async def _receipt(services: GatewayServices, user_id: UserId, entry: Entry) -> 
 
 
 async def _forward(services: GatewayServices, user_id: UserId, request: SendRequest) -> object:
-    """Without `user_ids` and `group_ids` the request's own conversation is the target, and the answer is a record."""
+    """Without `user_ids` and `group_ids` the request's own conversation is the target, and the answer is a record;
+    empty ones name nobody."""
     body = _converted({key: value for key, value in request.body.items() if key != "msg_ids"}, _ForwardBody)
     msg_ids = msg_ids_of(request.body.get("msg_ids"))
-    targets: list[Ref] = [private_ref(UserId(id_)) for id_ in body.user_ids]
-    targets += [group_ref(GroupId(id_)) for id_ in body.group_ids]
+    named, merged = body.targets(), not is_on(body.action)
+    targets = [request.ref()] if named is None else named
     if len(targets) > MAX_TARGETS:
         raise InvalidInput(f"a forward may have {MAX_TARGETS} targets")
-    all_targets, merged = targets or [request.ref()], not is_on(body.action)
-    await services.limits.check_send(user_id, len(all_targets) * (1 if merged else len(msg_ids)))
-    results = await _forward_to(services, user_id, request, msg_ids, all_targets, merged=merged)
-    if targets or len(results) != 1:
+    await services.limits.check_send(user_id, len(targets) * (1 if merged else len(msg_ids)))
+    results = await _forward_to(services, user_id, request, msg_ids, targets, merged=merged)
+    if named is not None or len(results) != 1:
         return {"items": [_forwarded(result) for result in results]}
     if results[0].entry is None:
         raise all_errors().get(results[0].error, XinyuError)()

@@ -263,6 +263,17 @@ async def test_a_forward_without_targets_goes_to_its_own_conversation(rest: Rest
     assert await rest.refused(ANN, "message/send", elsewhere, 403) == "你不在该会话中"
 
 
+@pytest.mark.parametrize(
+    "lists", [{"user_ids": [], "group_ids": []}, {"user_ids": [], "group_ids": None}, {"group_ids": []}]
+)
+@pytest.mark.parametrize("action", [1, 2])
+async def test_a_forward_to_nobody_goes_to_nobody(rest: Rest, action: int, lists: dict[str, Any]) -> None:
+    sent = await rest.say(BOB, TO_ANN, "one")
+    body = {"action": action, "msg_ids": [sent["msg_id"]], **lists}
+    assert await rest.post(ANN, "message/send", {"type": "forward", "body": body, **TO_BOB}) == {"items": []}
+    assert await rest.texts(BOB, TO_ANN) == ["one"]
+
+
 async def test_sends_are_limited_per_user(tmp_path: Path) -> None:
     settings = GatewaySettings(sends_per_second_per_user=2)
     async with (
