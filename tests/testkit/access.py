@@ -222,7 +222,7 @@ ROUTE_ROWS = [
     *_recalling("message/revoke"),
     Row("message/delete", members(NOT_IN_TALK, ex_member=NONE), lambda scene, kind:
         {"talk_mode": 2, "to_from_id": scene.group_id, "msg_ids": [scene.group_msg]}),
-    Row("message/status", owner(NOT_YOURS, **dict.fromkeys(OUTSIDE, NO_MESSAGE)),
+    Row("message/status", owner(NOT_YOURS, **dict.fromkeys(OUTSIDE, NONE)),
         _both(_in_group(status=1), _on(msg_id="group_msg"))),
     Row("message/sync", everyone(), _sync),
     Row("group/list", everyone()),

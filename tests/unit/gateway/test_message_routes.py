@@ -214,9 +214,20 @@ async def test_status_is_the_senders_and_of_messages_that_are_there(rest: Rest) 
     assert await rest.post(ANN, "message/status", body) == {}
     assert await rest.refused(BOB, "message/status", {**body, **TO_ANN}, 403) == "无权限更新消息状态"
     assert await rest.refused(ANN, "message/status", {**body, "status": 4}, 400) == "status 必须为 1、2 或 3"
-    assert await rest.refused(ANN, "message/status", {**body, "msg_id": "0" * 32}, 404) == "消息加载失败"
+    assert await rest.refused(ANN, "message/status", {**body, "to_from_id": 0}, 400) == "会话对象不正确"
     assert await rest.refused(ANN, "message/status", {**body, **TO_CROWD}, 404) == "消息加载失败"
-    assert await rest.refused(DAN, "message/status", body, 404) == "消息加载失败"
+
+
+async def test_status_of_what_was_not_stored_is_taken_and_tells_nothing(rest: Rest) -> None:
+    """Web clients report 1, then 3, after a send that its receiver does not accept; an error would be on the screen."""
+    refused = await rest.say(DAN, TO_ANN, "hello")
+    for status in (1, 3):
+        body = {**TO_ANN, "msg_id": refused["msg_id"], "status": status}
+        assert await rest.post(DAN, "message/status", body) == {}
+    others = await rest.say(BOB, TO_ANN, "not for Dan")
+    assert await rest.post(DAN, "message/status", {**TO_ANN, "msg_id": others["msg_id"], "status": 3}) == {}
+    (shown,) = (await rest.post(BOB, "message/records", TO_ANN))["items"]
+    assert shown["status"] == 1
 
 
 async def test_forwarding_merged_shows_names_and_lets_its_readers_read(rest: Rest) -> None:

@@ -105,12 +105,16 @@ async def delete(call: Call[MessagesBody]) -> None:
 
 async def set_status(call: Call[StatusBody]) -> None:
     """What a client believes about its own message. A stored message is sent, whatever its client says: web clients
-    report after every send, and nothing is to be done about it (CONTRACT.md section 8, A17)."""
+    report after every send, and nothing is to be done about it (CONTRACT.md section 8, A17). Nor is there about one
+    that its receiver did not accept, which is stored nowhere."""
     body = call.body
     if body.status not in (1, 2, 3):
         raise BadStatus()
+    ref = body.ref()
     found = await call.ports.messages.list_messages(call.user_id, [msg_id_of(body.msg_id)])
-    if not found or found[0].ref_for(call.user_id) != body.ref():
+    if not found:
+        return
+    if found[0].ref_for(call.user_id) != ref:
         raise MessageNotFound()
     if found[0].sender_id != call.user_id:
         raise NotYourMessage("无权限更新消息状态")
