@@ -17,13 +17,21 @@ from xinyu.kernel.ids import ConversationId, DeviceId, GroupId, MsgId, SessionId
 from xinyu.message.errors import (
     BadMsgId,
     BadQuote,
+    ForwardTooLarge,
     MessageNotFound,
     MsgIdConflict,
     NotAMember,
     NotYourMessage,
     SelfConversation,
 )
-from xinyu.message.port import ConversationPort, DevicePort, EffectPort, MessagePort
+from xinyu.message.port import (
+    MAX_FORWARD_TARGETS,
+    MAX_FORWARDED,
+    ConversationPort,
+    DevicePort,
+    EffectPort,
+    MessagePort,
+)
 from xinyu.message.types import (
     DeviceCursor,
     Effect,
@@ -161,6 +169,16 @@ async def test_forwarding_one_by_one_repeats_nothing(stubs: Stubs) -> None:
     assert await stubs.texts(CID, TO_CROWD) == ["t1", "t2", "t1"], "another request is another forward"
     with pytest.raises(MessageNotFound):
         await stubs.messages.forward(DAN, "r1", sources, [TO_CROWD], merged=False)
+
+
+async def test_a_forward_of_too_much_or_to_too_many_is_refused(stubs: Stubs) -> None:
+    source = (await stubs.say(ANN, TO_BOB)).entry.msg_id
+    for sources, targets in (
+        ([source, *(new_msg_id() for _ in range(MAX_FORWARDED))], [TO_CROWD]),
+        ([source], [group_ref(GroupId(number)) for number in range(1, MAX_FORWARD_TARGETS + 2)]),
+    ):
+        with pytest.raises(ForwardTooLarge):
+            await stubs.messages.forward(ANN, "r1", sources, targets, merged=False)
 
 
 async def test_a_target_that_fails_answers_alone(stubs: Stubs) -> None:

@@ -15,12 +15,12 @@ from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.talks import TalkRequest, is_on, msg_id_of, msg_ids_of
 from xinyu.kernel.errors import InvalidInput, XinyuError, all_errors
 from xinyu.kernel.ids import GroupId, MsgId, SessionId, UserId, new_msg_id
-from xinyu.message.errors import UnknownType
+from xinyu.message.errors import ForwardTooLarge, UnknownType
+from xinyu.message.port import MAX_FORWARD_TARGETS, MAX_FORWARDED
 from xinyu.message.types import Entry, EntryType, ForwardTarget, NewMessage, Ref, group_ref, private_ref
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 FORWARD, EMOTICON = "forward", "emoticon"
-MAX_TARGETS = 50
 TYPES: dict[str, EntryType] = {
     "text": EntryType.TEXT,
     "code": EntryType.CODE,
@@ -48,6 +48,7 @@ ERRORS: dict[str, str] = {
     "message.empty": "消息内容不能为空",
     "message.bad_content": "消息内容格式错误",
     "message.too_long": "消息内容过长",
+    "message.forward_too_large": "一次最多转发 100 条消息给 50 个会话",
     "message.bad_quote": "引用的消息不存在",
     "message.not_a_member": "你不在该会话中",
     "message.muted": "你已被禁言，暂时不能发送消息",
@@ -150,8 +151,8 @@ async def _forward(services: GatewayServices, user_id: UserId, request: SendRequ
     msg_ids = msg_ids_of(request.body.get("msg_ids"))
     named, merged = body.targets(), not is_on(body.action)
     targets = [request.ref()] if named is None else named
-    if len(targets) > MAX_TARGETS:
-        raise InvalidInput(f"a forward may have {MAX_TARGETS} targets")
+    if len(msg_ids) > MAX_FORWARDED or len(targets) > MAX_FORWARD_TARGETS:
+        raise ForwardTooLarge()
     await services.limits.check_send(user_id, len(targets) * (1 if merged else len(msg_ids)))
     results = await _forward_to(services, user_id, request, msg_ids, targets, merged=merged)
     if named is not None or len(results) != 1:

@@ -72,6 +72,13 @@ class EmptyMessage(MessageError):
     code = "message.empty"
 
 
+class ForwardTooLarge(MessageError):
+    """A forward may have 100 messages and 50 targets."""
+
+    category = Category.INVALID
+    code = "message.forward_too_large"
+
+
 class MessageTooLong(MessageError):
     """The message is too long."""
 

@@ -7,7 +7,8 @@ import msgspec
 from xinyu.kernel.errors import Category, XinyuError
 from xinyu.kernel.ids import MsgId, UserId, derived_msg_id
 from xinyu.message.contents import ForwardContent, ForwardRecord, encoded
-from xinyu.message.errors import MessageNotFound
+from xinyu.message.errors import ForwardTooLarge, MessageNotFound
+from xinyu.message.port import MAX_FORWARD_TARGETS, MAX_FORWARDED
 from xinyu.message.sending import Checked, Sender
 from xinyu.message.settings import MessageSettings
 from xinyu.message.store import LogStore
@@ -15,8 +16,6 @@ from xinyu.message.types import Entry, EntryType, ForwardTarget, NewMessage, Ref
 from xinyu.message.types_preview import text_of
 
 SHOWN_RECORDS = 50
-MAX_SOURCES = 100
-MAX_TARGETS = 50
 
 
 class Forwarder:
@@ -38,7 +37,9 @@ class Forwarder:
         sender_avatar: str,
     ) -> list[ForwardTarget]:
         """See MessagePort.forward."""
-        wanted = list(dict.fromkeys(msg_ids))[:MAX_SOURCES]
+        if len(msg_ids) > MAX_FORWARDED or len(targets) > MAX_FORWARD_TARGETS:
+            raise ForwardTooLarge()
+        wanted = list(dict.fromkeys(msg_ids))
         found = await self._log.find_messages(sender_id, wanted)
         sources = [found[i] for i in wanted if i in found and found[i].type < EntryType.SYSTEM_TEXT]
         if not sources:
@@ -48,7 +49,7 @@ class Forwarder:
         else:
             drafts = [_single(source) for source in sources]
         results: list[ForwardTarget] = []
-        for target in list(dict.fromkeys(targets))[:MAX_TARGETS]:
+        for target in dict.fromkeys(targets):
             for type_, key, checked in drafts:
                 draft = NewMessage(
                     ref=target,

@@ -19,6 +19,10 @@ from xinyu.message.types import (
     SyncPage,
 )
 
+MAX_FORWARDED = 100
+"""Messages that one forward sends on."""
+MAX_FORWARD_TARGETS = 50
+
 
 class MessagePort(Port):
     """The conversation log."""
@@ -43,7 +47,8 @@ class MessagePort(Port):
     ) -> list[ForwardTarget]:
         """Send messages that the caller can read on to `targets`: each by itself with its own type and content, or
         `merged` into one forward message per target. Ids derive from `request_id`, so a repetition sends nothing twice.
-        A target that fails answers alone. Raises MessageNotFound when none of `msg_ids` is readable."""
+        A target that fails answers alone. Raises MessageNotFound when none of `msg_ids` is readable, ForwardTooLarge
+        for more than MAX_FORWARDED of them or MAX_FORWARD_TARGETS targets."""
 
     @rpc(307, idempotent=True)
     async def recall(self, user_id: UserId, ref: Ref, msg_id: MsgId, user_name: str = "") -> None:

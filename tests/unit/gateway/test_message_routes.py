@@ -285,6 +285,15 @@ async def test_a_forward_to_nobody_goes_to_nobody(rest: Rest, action: int, lists
     assert await rest.texts(BOB, TO_ANN) == ["one"]
 
 
+async def test_a_forward_of_too_many_messages_is_refused_and_not_cut(rest: Rest) -> None:
+    ids = [new_msg_id() for _ in range(100)] + [(await rest.say(BOB, TO_ANN, "one"))["msg_id"]]
+    body = {"action": 1, "msg_ids": ids, "user_ids": [CID]}
+    request = {"type": "forward", "body": body, **TO_BOB}
+    assert await rest.refused(ANN, "message/send", request, 400) == "一次最多转发 100 条消息给 50 个会话"
+    body["msg_ids"] = ids[1:]
+    assert [item["ok"] for item in (await rest.post(ANN, "message/send", request))["items"]] == [True]
+
+
 async def test_sends_are_limited_per_user(tmp_path: Path) -> None:
     settings = GatewaySettings(sends_per_second_per_user=2)
     async with (
