@@ -18,10 +18,10 @@ from xinyu.gateway.present.times import LocalTimes
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
-from xinyu.gateway.ws.session import State
+from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
-from xinyu.kernel.ids import ConversationId, SessionId, UserId
+from xinyu.kernel.ids import ConversationId, SessionId
 from xinyu.message.types import Entry
 from xinyu.rpc.deadline import adopt_deadline
 from xinyu.telemetry.logs import get_logger, hops, in_ms
@@ -48,7 +48,7 @@ class SocketDeliverer(DelivererPort):
         """Pushes of one session that may await their ack."""
         self._hub = hub
         self._order = order
-        self._gaps = GapReader(ports, names)
+        self._gaps = GapReader(ports, names, ack_window)
         self._names = names
         self._times = times
         self._clock = clock
@@ -238,12 +238,15 @@ class SocketDeliverer(DelivererPort):
     async def _fill_gap(self, connection: Connection, entry: Entry, had: int) -> None:
         adopt_deadline(None)  # the call that brought the push has its answer: its time is not this task's
         try:
-            missing = await self._gaps.read(connection.session.user_id, had, entry)
+            missing = await self._gaps.read(connection.session, had, entry)
         except Exception as error:  # going on without them would move the cursor over them
             if not isinstance(error, XinyuError):
                 log.exception("a gap could not be read; the stack below says where")
             log.warning("a client that lacks entries is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
+            return
+        if len(missing) > self.ack_window:  # its catch-up brings them as fast as it acknowledges
+            connection.close(CloseCode.NO_ACKS, "more is missing than may be unacknowledged: reconnect")
             return
         self.end_filling(connection, entry.conversation_id, [*missing, entry])
 
@@ -256,20 +259,25 @@ class SocketDeliverer(DelivererPort):
 
 
 class GapReader:
-    """Reads what lies between two pushes from the log, with the rights of its reader; some at a time."""
+    """Reads what lies between two pushes from the log, with the rights of its reader; for some readers at a time."""
 
-    def __init__(self, ports: Ports, names: Names) -> None:
+    def __init__(self, ports: Ports, names: Names, most: int) -> None:
+        """`most`: entries of one gap that can go out at once."""
         self._ports = ports
         self._names = names
+        self._most = most
         self._at_once = asyncio.Semaphore(READS_AT_ONCE)
 
-    async def read(self, reader: UserId, after: int, entry: Entry) -> list[Entry]:
-        """What `reader` may read after seq `after` and before `entry`, in order. Raises what the log raises."""
-        missing: list[Entry] = []
-        while True:
-            async with self._at_once:
-                page = await self._ports.messages.history(reader, entry.ref_for(reader), after=after, limit=GAP_PAGE)
-            missing += [found for found in page.entries if found.seq < entry.seq]
-            if not page.more or not page.entries or page.entries[-1].seq >= entry.seq:
-                return await with_names(missing, self._names)
-            after = page.entries[-1].seq
+    async def read(self, session: Session, after: int, entry: Entry) -> list[Entry]:
+        """What its user may read after seq `after` and before `entry`, in order. No further than `most` and one more,
+        and nothing for a session that is closed: who gets it has to come back. Raises what the log raises."""
+        reader, missing = session.user_id, list[Entry]()
+        async with self._at_once:
+            while session.state is not State.CLOSED and len(missing) <= self._most:
+                limit = min(GAP_PAGE, self._most + 1 - len(missing))
+                page = await self._ports.messages.history(reader, entry.ref_for(reader), after=after, limit=limit)
+                missing += [found for found in page.entries if found.seq < entry.seq]
+                if not page.more or not page.entries or page.entries[-1].seq >= entry.seq:
+                    return await with_names(missing, self._names)
+                after = page.entries[-1].seq
+        return missing

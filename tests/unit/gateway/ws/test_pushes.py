@@ -15,6 +15,7 @@ from testkit.sockets import MemorySocket, SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.delivery.types import NodePush, Receipt
 from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.session import Session
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import ConversationId, SessionId, UserId
 from xinyu.message.types import Entry
@@ -140,6 +141,61 @@ async def test_a_gap_longer_than_a_page_of_the_log(world: SocketWorld, monkeypat
     await page.has(*(str(number) for number in range(1, 13)))
 
 
+class Reads:
+    """Counts the pages of the log that are read, and lets a test stop them."""
+
+    def __init__(self, world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pages = 0
+        self.goes_on = asyncio.Event()
+        store = world.process.container.log_store()
+        real = store.history
+
+        async def history(*arguments: Any, **named: Any) -> Any:
+            self.pages += 1
+            await self.goes_on.wait()
+            return await real(*arguments, **named)
+
+        monkeypatch.setattr(store, "history", history)
+
+
+@pytest.mark.parametrize("missing", [6, 7, 40])
+async def test_a_gap_larger_than_the_window_is_not_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    """G8: thousands of sessions may lack thousands of entries after presence was away. What a session could not take
+    is not read for it: it comes back, and is caught up page by page."""
+    monkeypatch.setattr("xinyu.gateway.ws.deliverer.GAP_PAGE", 3)
+    async with socket_world(tmp_path, ack_window_frames=5, order_hold_ms=20) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await world.token(ann)
+        page = await world.page(token)
+        with monkeypatch.context() as patch:
+            post, reads = Post(world, patch), Reads(world, patch)
+            reads.goes_on.set()
+            for number in range(missing + 1):
+                await world.send(bob, ann, str(number))
+            await post.hand_over(missing + 1)
+            assert await page.closed() == CloseCode.NO_ACKS
+            assert (page.texts(), reads.pages) == ([], 2)
+        await (await world.page(token)).has(*(str(number) for number in range(missing + 1)))
+
+
+async def test_nothing_more_is_read_for_a_session_that_closed(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("xinyu.gateway.ws.deliverer.GAP_PAGE", 1)
+    ann, bob, page, _ = await pair(world)
+    post, reads = Post(world, monkeypatch), Reads(world, monkeypatch)
+    for text in ("1", "2", "3", "4"):
+        await world.send(bob, ann, text)
+    await post.hand_over(4)
+    await eventually(lambda: reads.pages == 1)
+    await page.leave()
+    reads.goes_on.set()
+    await eventually(lambda: not world.deliverer._fills)
+    assert reads.pages == 1
+
+
 async def test_a_gap_is_read_after_the_time_of_the_call_that_showed_it(
     world: SocketWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,9 +209,9 @@ async def test_a_gap_is_read_after_the_time_of_the_call_that_showed_it(
     post.kept[0] = msgspec.structs.replace(post.kept[0], sessions=only_device)
     over = asyncio.get_running_loop().time() + 0.05
 
-    async def late(reader: UserId, after: int, entry: Entry) -> list[Entry]:
+    async def late(session: Session, after: int, entry: Entry) -> list[Entry]:
         await eventually(lambda: asyncio.get_running_loop().time() > over)
-        return await read(reader, after, entry)
+        return await read(session, after, entry)
 
     monkeypatch.setattr(world.deliverer._gaps, "read", late)
     with within(0.05):
