@@ -172,6 +172,8 @@ async def test_history_is_filtered_before_it_is_cut(rest: Rest) -> None:
         await rest.say(ANN, TO_BOB, str(number))
     found = await rest.post(BOB, "message/history-records", {**TO_ANN, "msg_type": 2, "limit": 2})
     assert [item["msg_type"] for item in found["items"]] == [2]
+    for impossible in (2**63, -1):
+        await rest.refused(BOB, "message/history-records", {**TO_ANN, "msg_type": impossible}, 400)
     everything = await rest.post(BOB, "message/history-records", {**TO_ANN, "msg_type": 0})
     assert len(everything["items"]) == 6
 

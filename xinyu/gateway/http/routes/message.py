@@ -31,7 +31,7 @@ class RecordsBody(TalkRequest):
 
     cursor: IdNumber = 0
     limit: Limit = 0
-    msg_type: int = 0
+    msg_type: IdNumber = 0
 
 
 class MessagesBody(TalkRequest):
