@@ -99,6 +99,9 @@ async def test_a_friendship_from_end_to_end(world: ContactWorld) -> None:
     detail = await twice(lambda: world.contacts.get_detail(ANN, BOB))
     assert (detail.user_id, detail.remark, detail.mobile) == (BOB, "老鲍", "13800000002")
     await twice(lambda: world.contacts.set_blocked(ANN, BOB, True))
+    world.online = {ANN, BOB, CID}
+    online = await twice(lambda: world.contacts.list_online(BOB, [ANN, BOB, CID]))
+    assert [user.user_id for user in online] == [BOB, CID]
     await twice(lambda: world.contacts.set_blocked(ANN, BOB, False))
     await twice(lambda: world.contacts.delete(ANN, BOB))
     assert await world.contacts.list_contacts(ANN) == []

@@ -47,7 +47,7 @@ from xinyu.message.store_sql.outbox import OutboxStoreSql
 from xinyu.message.types import Effect, EffectEvent, Entry, Kind, MemberChange, private_parties
 from xinyu.presence.service import PresenceService
 from xinyu.presence.store_memory import MemoryPresenceStore
-from xinyu.presence.types import NodeRef, PresenceEntry
+from xinyu.presence.types import NodeRef, OnlineUser, PresenceEntry
 from xinyu.storage.migrations import History, upgrade
 from xinyu.storage.sql import Database, open_database
 from xinyu.user.port import ProfilePort
@@ -70,6 +70,8 @@ class TalkWorld:
             for user_id, name in ((ANN, "ann"), (BOB, "bob"), (CID, "cid"), (DAN, "dan"))
         }
         self.remarks: dict[tuple[UserId, UserId], str] = {}
+        self.blocks: set[tuple[UserId, UserId]] = set()
+        """(who, whom)."""
         self.pushes: list[Push] = []
         self.signals: list[Signal] = []
         self.calls: Counter[str] = Counter()
@@ -100,7 +102,12 @@ class TalkWorld:
             devices=DeviceService(devices, clock),
             presence=self.presence,
             profiles=port_of(ProfilePort, list_profiles=self._list_profiles),
-            contacts=port_of(ContactPort, list_remarks=self._list_remarks, is_online=self._is_online),
+            contacts=port_of(
+                ContactPort,
+                list_remarks=self._list_remarks,
+                is_online=self._is_online,
+                list_online=self._list_online,
+            ),
             groups=port_of(GroupPort, list_groups_by_id=self._list_groups),
             emoticons=port_of(EmoticonPort, get_emoticon=self._get_emoticon),
         )
@@ -151,6 +158,9 @@ class TalkWorld:
         if target_id not in self.users:
             raise UserUnknown()
         return bool(await self.presence.list_online([target_id]))
+
+    async def _list_online(self, user_id: UserId, user_ids: list[UserId]) -> list[OnlineUser]:
+        return await self.presence.list_online([other for other in user_ids if (other, user_id) not in self.blocks])
 
     async def _list_groups(self, group_ids: Sequence[GroupId]) -> list[GroupInfo]:
         self.calls["groups"] += 1

@@ -18,6 +18,7 @@ from xinyu.contact.types import (
 )
 from xinyu.kernel.ids import UserId
 from xinyu.kernel.port import Port, rpc
+from xinyu.presence.types import OnlineUser
 
 
 class ContactPort(Port):
@@ -59,6 +60,10 @@ class ContactPort(Port):
     @rpc(416, idempotent=True)
     async def is_online(self, user_id: UserId, target_id: UserId) -> bool:
         """Whether `target_id` has a session now; False to whom he blocked. Raises UserUnknown."""
+
+    @rpc(417, idempotent=True)
+    async def list_online(self, user_id: UserId, user_ids: list[UserId]) -> list[OnlineUser]:
+        """Those of `user_ids` who have a session now and have not blocked `user_id`, in no order."""
 
 
 class ApplicationPort(Port):

@@ -14,6 +14,7 @@ from xinyu.kernel.ids import UserId, new_hex_id
 from xinyu.message.port import ConversationPort, MessagePort
 from xinyu.message.types import private_ref
 from xinyu.presence.port import PresencePort
+from xinyu.presence.types import OnlineUser
 from xinyu.telemetry.logs import get_logger
 from xinyu.user.port import ProfilePort
 from xinyu.user.types import Profile
@@ -86,6 +87,11 @@ class ContactService(ContactPort):
         await self._profile(target_id)
         _, theirs = await self._store.read_pair(user_id, target_id)
         return await self._online(theirs)
+
+    async def list_online(self, user_id: UserId, user_ids: list[UserId]) -> list[OnlineUser]:
+        online = await self._presence.list_online(user_ids) if user_ids else []
+        blockers = await self._store.list_blockers(user_id, [user.user_id for user in online])
+        return [user for user in online if user.user_id not in blockers]
 
     def _moment(self) -> Moment:
         return Moment(self._clock.now_ms(), new_hex_id())

@@ -44,6 +44,10 @@ class PairStore(abc.ABC):
         """Of those of `user_ids` that are contacts and have a remark."""
 
     @abc.abstractmethod
+    async def list_blockers(self, user_id: UserId, other_ids: Sequence[UserId]) -> set[UserId]:
+        """Those of `other_ids` who blocked `user_id`."""
+
+    @abc.abstractmethod
     async def count_contacts(self, owner_ids: Sequence[UserId]) -> int:
         """The largest number of contacts among `owner_ids`."""
 

@@ -92,6 +92,20 @@ class SqlPairStore(PairStore):
 
         return await self._database.read(read) if user_ids else []
 
+    async def list_blockers(self, user_id: UserId, other_ids: Sequence[UserId]) -> set[UserId]:
+        def read(connection: Connection) -> set[UserId]:
+            found: set[UserId] = set()
+            for first in range(0, len(other_ids), IDS_PER_QUERY):
+                query = sa.select(links.c.owner_id).where(
+                    links.c.owner_id.in_(other_ids[first : first + IDS_PER_QUERY]),
+                    links.c.other_id == user_id,
+                    links.c.blocked == 1,
+                )
+                found.update(map(UserId, connection.execute(query).scalars()))
+            return found
+
+        return await self._database.read(read) if other_ids else set()
+
     async def count_contacts(self, owner_ids: Sequence[UserId]) -> int:
         query = (
             sa.select(sa.func.count())

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from msgspec.structs import replace
 
-from testkit.contacts import ANN, BOB, CID, ContactWorld
+from testkit.contacts import ANN, BOB, CID, DAN, ContactWorld
 from xinyu.contact.errors import BadMobile, BadRemark, NotAContact, OneselfRefused, UserUnknown
 from xinyu.contact.types import Relation
 from xinyu.kernel.errors import Unavailable
@@ -69,6 +69,16 @@ async def test_online_status_is_hidden_from_whom_one_blocks(world: ContactWorld)
     assert not (await world.contacts.get_detail(ANN, BOB)).online
     with pytest.raises(UserUnknown):
         await world.contacts.is_online(ANN, UserId(99))
+
+
+async def test_who_is_online_of_many_leaves_out_who_blocked_the_asker(world: ContactWorld) -> None:
+    world.online = {ANN, BOB, CID}
+    everybody = [ANN, BOB, CID, DAN, UserId(99)]
+    await world.contacts.set_blocked(BOB, ANN, True)
+    await world.contacts.set_blocked(ANN, CID, True)
+    assert [user.user_id for user in await world.contacts.list_online(ANN, everybody)] == [ANN, CID]
+    assert [user.user_id for user in await world.contacts.list_online(BOB, everybody)] == [ANN, BOB, CID]
+    assert await world.contacts.list_online(ANN, []) == []
 
 
 async def test_remarks_are_named_by_their_owner_alone(world: ContactWorld) -> None:

@@ -152,6 +152,9 @@ async def test_presence_answers_for_everybody_asked_in_order(socket: Socket) -> 
     assert await socket.ask(ANN, "presence.get", {}) == {"items": []}
     with pytest.raises(msgspec.ValidationError):
         await socket.ask(ANN, "presence.get", {"user_ids": list(range(501))})
+    socket.world.blocks.add((BOB, ANN))
+    nothing = {"user_id": BOB, "online_status": "N", "platforms": []}
+    assert await socket.ask(ANN, "presence.get", {"user_ids": [BOB]}) == {"items": [nothing]}, "as by REST"
 
 
 async def test_only_legacy_events_run_without_an_id() -> None:

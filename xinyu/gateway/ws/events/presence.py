@@ -20,9 +20,11 @@ class PresenceRequest(msgspec.Struct):
 
 
 async def get_presence(call: EventCall[PresenceRequest]) -> object:
-    """Whether users are connected and on which platforms, each once, in the order asked."""
+    """Whether users are connected and on which platforms, each once, in the order asked. Who blocked the caller is not
+    connected to him."""
     wanted = [UserId(user_id) for user_id in dict.fromkeys(call.payload.user_ids)]
-    online = {user.user_id: user for user in await call.ports.presence.list_online(wanted)} if wanted else {}
+    found = await call.ports.contacts.list_online(call.user_id, wanted) if wanted else []
+    online = {user.user_id: user for user in found}
     return {
         "items": [
             {
