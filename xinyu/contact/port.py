@@ -26,8 +26,8 @@ class ContactPort(Port):
 
     @rpc(401, idempotent=True)
     async def get_detail(self, user_id: UserId, target_id: UserId) -> ContactDetail:
-        """`target_id` as `user_id` may see him: mobile and e-mail of oneself and of contacts only. Raises
-        UserUnknown."""
+        """`target_id` as `user_id` may see him: mobile and e-mail of oneself and of contacts only, as long as these
+        neither removed nor blocked `user_id`. Raises UserUnknown."""
 
     @rpc(403, idempotent=True)
     async def search(self, user_id: UserId, mobile: str) -> ContactDetail:

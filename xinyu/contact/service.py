@@ -132,7 +132,7 @@ class ContactService(ContactPort):
         else:
             mine, theirs = await self._store.read_pair(user_id, profile.user_id)
             relation = Relation.FRIEND if mine.friend else Relation.STRANGER
-        is_known = relation is not Relation.STRANGER
+        is_known = relation is Relation.SELF or (mine.friend and theirs.accepts)
         return ContactDetail(
             user_id=profile.user_id,
             nickname=profile.nickname,

@@ -50,6 +50,14 @@ async def test_mobile_and_email_are_for_contacts_and_oneself(world: ContactWorld
     )
     with pytest.raises(UserUnknown):
         await world.contacts.get_detail(ANN, UserId(99))
+    await world.contacts.set_blocked(BOB, ANN, True)
+    kept = await world.contacts.get_detail(ANN, BOB)
+    assert (kept.relation, kept.mobile, kept.email) == (Relation.FRIEND, "", ""), "not from whom he blocks"
+    await world.contacts.set_blocked(BOB, ANN, False)
+    assert (await world.contacts.get_detail(ANN, BOB)).mobile == "13800000002"
+    await world.contacts.delete(BOB, ANN)
+    kept = await world.contacts.get_detail(ANN, BOB)
+    assert (kept.relation, kept.mobile, kept.email) == (Relation.FRIEND, "", ""), "not after he removed her"
 
 
 async def test_relation_is_read_from_the_callers_side(world: ContactWorld) -> None:
