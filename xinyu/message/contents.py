@@ -6,7 +6,7 @@ Clients of the family send different spellings (`text` or `content`); what is st
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,6 +16,8 @@ from xinyu.message.types import EntryType, Kind
 from xinyu.message.types_preview import text_of
 
 Number = int | float
+_Degrees = msgspec.Meta(ge=-180, le=180)
+Coordinate = str | Annotated[int, _Degrees] | Annotated[float, _Degrees]
 MAX_MENTIONS = 500
 
 
@@ -67,8 +69,8 @@ class FileContent(msgspec.Struct, omit_defaults=True):
 
 
 class _LocationContent(msgspec.Struct):
-    latitude: str
-    longitude: str
+    latitude: Coordinate
+    longitude: Coordinate
     description: str = ""
 
 
@@ -131,8 +133,8 @@ def normalised(type_: int, content: dict[str, Any], max_text_chars: int, max_byt
     wanted = _TYPES.get(type_)
     if wanted is None:
         raise UnknownType()
-    if type_ == EntryType.TEXT and not content.get("content") and "text" in content:
-        content = {**content, "content": content["text"]}
+    if type_ == EntryType.TEXT:
+        content = {**content, "content": _words(content)}
     try:
         value = msgspec.convert({k: v for k, v in content.items() if v is not None}, wanted, strict=False)
     except msgspec.ValidationError as error:
@@ -148,6 +150,12 @@ def normalised(type_: int, content: dict[str, Any], max_text_chars: int, max_byt
     if required and not getattr(value, required):
         raise EmptyMessage()
     return encoded(value, max_bytes)
+
+
+def _words(content: dict[str, Any]) -> str:
+    """What a text says: its `text`, else its `content` (CONTRACT.md section 0, row 7). Only strings say anything."""
+    found = (content.get("text"), content.get("content"))
+    return next((words for words in found if isinstance(words, str) and words.strip()), "")
 
 
 def encoded(value: object, max_bytes: int) -> str:
