@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from xinyu.delivery.nodes import Deliverers
 from xinyu.delivery.port import DelivererPort
-from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal
+from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal, Receipt
 from xinyu.kernel.errors import DeadlineExceeded, Unavailable, XinyuError, code_of
 from xinyu.kernel.ids import SessionId
 from xinyu.presence.port import PresencePort
@@ -31,12 +31,12 @@ class Attempts:
         self._lost_signals = 0
         self._deliver_seconds = Histogram(SECONDS)
 
-    async def deliver(self, at: NodeRef, batch: list[NodePush]) -> tuple[bool, list[SessionId]]:
-        """Whether the node took the pushes, and the sessions to `heal`. The calling task adopts the trace of a batch
-        that has just one."""
+    async def deliver(self, at: NodeRef, batch: list[NodePush]) -> Receipt | None:
+        """What the node said, with the sessions to `heal`; None when it took nothing. The calling task adopts the trace
+        of a batch that has just one."""
         deliverer = self._deliverers.find(at)
         if deliverer is None:  # that life of the node is over; its clients reconnect and catch up
-            return True, [target.session_id for push in batch for target in push.sessions]
+            return Receipt([target.session_id for push in batch for target in push.sessions])
         adopt_shared_trace({push.trace_id for push in batch})
         self._calls += 1
         begin = time.monotonic()
@@ -45,12 +45,12 @@ class Attempts:
                 receipt = await deliverer.deliver(batch)
         except (XinyuError, TimeoutError) as error:
             log.warning("a node took no pushes; they stay in the outbox", node=at.node, error=code_of(error))
-            return False, []
+            return None
         seconds = time.monotonic() - begin
         self._deliver_seconds.observe(seconds)
         if hops.told:
             _tell(at, batch, seconds)
-        return True, receipt.gone
+        return receipt
 
     async def heal(self, at: NodeRef, session_ids: Iterable[SessionId]) -> None:
         """Sessions that are not there (any more). Should this be lost, the next push to them finds it out again."""

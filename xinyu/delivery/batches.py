@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from xinyu.delivery.outcomes import Outcomes
-from xinyu.delivery.types import NodePush, NodeSignal, Push, PushKey, Signal
+from xinyu.delivery.types import NodePush, NodeSignal, Push, PushKey, Receipt, Signal
 from xinyu.kernel.ids import UserId
 from xinyu.presence.types import NodeSessions, SessionTarget
 
@@ -21,6 +21,13 @@ class Tally:
         self._open = Counter((push.conversation_id, push.seq) for batch in batches for push in batch)
         self._failed: set[PushKey] = set()
         outcomes.done([push.key for push in pushes if push.key not in self._open])
+
+    def told(self, push: NodePush, receipt: Receipt | None) -> None:
+        """What one of its nodes said to the batch it was in; None when it took nothing."""
+        if receipt is None or push.key in receipt.refused:
+            self.failed(push)
+        else:
+            self.took(push)
 
     def took(self, push: NodePush) -> None:
         """One of its nodes has it."""

@@ -134,14 +134,11 @@ class DeliveryService(DeliveryPort):
 
     async def _deliver_here(self, at: NodeRef, batch: list[NodePush], tally: Tally) -> None:
         """In place: a lane would cost a task for what takes no waiting."""
-        taken, gone = await self._attempts.deliver(at, batch)
+        receipt = await self._attempts.deliver(at, batch)
         for push in batch:
-            if taken:
-                tally.took(push)
-            else:
-                tally.failed(push)
-        if gone:
-            await self._attempts.heal(at, gone)
+            tally.told(push, receipt)
+        if receipt is not None and receipt.gone:
+            await self._attempts.heal(at, receipt.gone)
 
     async def _fan_out_signals(self, signals: Sequence[Signal], group: asyncio.TaskGroup) -> None:
         recipients = {user_id for signal in signals for user_id in signal.recipients}

@@ -54,15 +54,14 @@ class Lane:
         if not self.pushes:
             return True
         items = [self.pushes.popleft() for _ in range(min(len(self.pushes), self._settings.batch_pushes))]
-        taken, gone = await self._attempts.deliver(self._at, [push for push, _ in items])
+        receipt = await self._attempts.deliver(self._at, [push for push, _ in items])
         for push, tally in items:
-            if taken:
-                tally.took(push)
-            else:
-                tally.failed(push)
-        if gone:
-            await self._attempts.heal(self._at, gone)
-        return taken
+            tally.told(push, receipt)
+        if receipt is None:
+            return False
+        if receipt.gone:
+            await self._attempts.heal(self._at, receipt.gone)
+        return True
 
     def _give_up(self) -> None:
         for push, tally in self.pushes:

@@ -47,6 +47,11 @@ class NodePush(msgspec.Struct, frozen=True):
     payload: msgspec.Raw
     trace_id: str = ""
 
+    @property
+    def key(self) -> PushKey:
+        """What it is known by."""
+        return self.conversation_id, self.seq
+
 
 class NodeSignal(msgspec.Struct, frozen=True):
     """A signal, reduced to the sessions of one node."""
@@ -57,9 +62,12 @@ class NodeSignal(msgspec.Struct, frozen=True):
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """A node's answer to a batch: the sessions it does not have (any more). What it has, it will bring to them."""
+    """A node's answer to a batch. What it does not name, it will bring to its sessions."""
 
     gone: list[SessionId] = []
+    """Sessions that it does not have (any more)."""
+    refused: list[PushKey] = []
+    """Pushes that it cannot bring now, to be brought again."""
 
 
 class Completion(msgspec.Struct, frozen=True):

@@ -39,6 +39,7 @@ class Node(DelivererPort):
         self.signals: list[NodeSignal] = []
         self.orders: list[CloseOrder] = []
         self.gone: list[SessionId] = []
+        self.refused: list[PushKey] = []
         self.away = False
         self.gate = asyncio.Event()
         self.gate.set()
@@ -55,7 +56,7 @@ class Node(DelivererPort):
         await self._arrive()
         self.batches.append(pushes)
         self.traces.append(current_trace_id())
-        return Receipt(self.gone)
+        return Receipt(self.gone, self.refused)
 
     async def signal(self, signals: list[NodeSignal]) -> None:
         await self._arrive()
@@ -217,6 +218,22 @@ async def test_what_waits_behind_a_failure_fails_with_it_and_the_next_tries_agai
     world.left.away = False
     await world.bring(push(1, ANN))
     assert world.done == [1]
+
+
+async def test_what_a_node_cannot_bring_now_holds_up_no_other(world: World) -> None:
+    """It names them: neither the rest of their batch nor what waits behind it has failed."""
+    world.left.refused = [(TALK, 2)]
+    world.left.gate.clear()
+    await world.service.dispatch([push(1, ANN), push(2, ANN), push(3, ANN)])
+    await eventually(lambda: world.left.entered)
+    await world.service.dispatch([push(4, ANN)])
+    await eventually(lambda: len(world.right.got) == 4)
+    world.left.gate.set()
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert (world.done, world.reading("xinyu_delivery_failures_total")) == ([1, 3, 4], 1)
+    world.left.refused = []
+    await world.bring(push(2, ANN))
+    assert world.done == [1, 3, 4, 2]
 
 
 @pytest.mark.parametrize("settings", [DeliverySettings(lane_pushes=1, lane_signals=1)])

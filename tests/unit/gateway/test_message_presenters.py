@@ -10,10 +10,11 @@ import pytest
 
 from testkit.contacts import port_of
 from xinyu.gateway.names import NOBODY, Name, Names
-from xinyu.gateway.present.message import record, records, sync_json, with_names
+from xinyu.gateway.present.message import record, records, sync_json, with_names, with_names_within
 from xinyu.gateway.present.push import frames_for, variant_of
 from xinyu.gateway.present.signal import signal_frame
 from xinyu.gateway.present.times import LocalTimes
+from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import ConversationId, MsgId, UserId
 from xinyu.message.types import Entry, EntryType, Kind, Ref, SyncItem, SyncPage
 from xinyu.user.port import ProfilePort
@@ -52,13 +53,60 @@ def shown(entry_: Entry, reader: UserId, sync: bool = False) -> list[dict[str, A
 class Book:
     """A gateway's memory of names, which counts its questions."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 30.0) -> None:
         self.asked: list[set[UserId]] = []
-        self.names = Names(port_of(ProfilePort, list_profiles=self._list), 30.0)
+        self.away = False
+        self.names = Names(port_of(ProfilePort, list_profiles=self._list), seconds, size=2)
 
     async def _list(self, user_ids: list[UserId]) -> list[Profile]:
         self.asked.append(set(user_ids))
+        if self.away:
+            raise Unavailable()
         return [Profile(user_id, NAMES[user_id], avatar=f"{NAMES[user_id]}.png") for user_id in user_ids]
+
+
+async def test_names_go_on_while_nobody_can_be_asked() -> None:
+    book = Book(seconds=0.0)
+    await book.names.look_up([ANN, BOB])
+    book.away = True
+    assert (await book.names.of(ANN)).nickname == "ann"
+    assert (await book.names.look_up([ANN, BOB]))[BOB].nickname == "bob"
+    with pytest.raises(Unavailable):
+        await book.names.look_up([ANN, CID])
+    assert set(book.names.remembered([ANN, CID])) == {0, ANN}
+    book.names.forget(ANN)  # he has changed it
+    with pytest.raises(Unavailable):
+        await book.names.of(ANN)
+
+
+async def test_a_name_that_could_not_be_asked_for_holds_up_no_second_look() -> None:
+    book = Book(seconds=0.2)
+    await book.names.of(ANN)
+    book.names._turns_at = 0.0  # long ago
+    book.away = True
+    for _ in range(3):
+        assert (await book.names.of(ANN)).nickname == "ann"
+    assert book.asked == [{ANN}, {ANN}]
+
+
+async def test_no_more_last_names_are_kept_than_there_is_room_for() -> None:
+    book = Book(seconds=0.0)
+    for user_id in (ANN, BOB, ANN, CID):
+        await book.names.of(user_id)
+    assert set(book.names.remembered([ANN, BOB, CID])) == {0, ANN, CID}
+
+
+async def test_while_nobody_can_be_asked_only_what_lacks_a_name_waits() -> None:
+    book = Book()
+    await book.names.of(ANN)
+    book.away = True
+    quoting = entry(sender_name="ann", quote='{"quote_id":"q","from_id":4,"content":"x"}')
+    named, unnamed = entry(sender_name="ann"), entry()
+    found = await with_names_within([quoting, named, unnamed, entry(sender_id=BOB)], book.names, 1.0)
+    assert found[:2] == [None, named] and found[3] is None
+    assert found[2] is not None and found[2].sender_name == "ann"
+    book.away = False
+    assert None not in await with_names_within([quoting, entry(sender_id=BOB)], book.names, 1.0)
 
 
 def test_a_record_has_the_contracts_keys_and_strings() -> None:

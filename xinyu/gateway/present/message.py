@@ -9,9 +9,13 @@ import msgspec
 
 from xinyu.gateway.names import NOBODY, Name, Names
 from xinyu.gateway.present.times import LocalTimes
+from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import ConversationId, MsgId, UserId
 from xinyu.message.types import Entry, EntryType, SyncItem, SyncPage
+from xinyu.rpc.deadline import within
+from xinyu.telemetry.logs import get_logger
 
+log = get_logger(__name__)
 REVOKED, NOT_REVOKED = 1, 2
 SENT, NOT_ACCEPTED = 1, 3
 NOTICES = frozenset({EntryType.SELF_CONTACT_APPLY, EntryType.SELF_CONTACT_ACCEPTED, EntryType.SELF_GROUP_APPLY})
@@ -74,6 +78,20 @@ async def with_names(entries: Sequence[Entry], names: Names) -> list[Entry]:
         return list(entries)
     known = await names.look_up(wanted)
     return [_with_names(entry, known) for entry in entries]
+
+
+async def with_names_within(entries: Sequence[Entry], names: Names, seconds: float) -> list[Entry | None]:
+    """As `with_names`; while `user` is away None for an entry with a name that cannot be told within `seconds`."""
+    wanted = {user_id for entry in entries for user_id in _unnamed(entry)}
+    if not wanted:
+        return list(entries)
+    try:
+        with within(seconds):
+            known = await names.look_up(wanted)
+    except XinyuError as error:
+        known = names.remembered(wanted)
+        log.warning("pushes wait for names that cannot be asked for", error=error.code)
+    return [_with_names(entry, known) if known.keys() >= set(_unnamed(entry)) else None for entry in entries]
 
 
 async def sync_json(page: SyncPage, names: Names, times: LocalTimes) -> dict[str, Any]:

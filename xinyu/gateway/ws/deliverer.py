@@ -8,10 +8,10 @@ from collections.abc import Hashable, Sequence
 import msgspec
 
 from xinyu.delivery.port import DelivererPort
-from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal, Receipt
+from xinyu.delivery.types import CloseOrder, NodePush, NodeSignal, PushKey, Receipt
 from xinyu.gateway.names import Names
 from xinyu.gateway.ports import Ports
-from xinyu.gateway.present.message import with_names
+from xinyu.gateway.present.message import with_names, with_names_within
 from xinyu.gateway.present.push import frames_for, variant_of
 from xinyu.gateway.present.signal import signal_frame
 from xinyu.gateway.present.times import LocalTimes
@@ -31,6 +31,8 @@ log = get_logger(__name__)
 TICK_SECONDS = 0.05
 GAP_PAGE = 200
 PUSH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0)
+NAMES_SECONDS = 1.0
+"""What a batch waits for names: those of its pushes that have theirs wait as long."""
 READS_AT_ONCE = 16
 """A lost push of a large group leaves a gap at thousands of sessions in the same moment."""
 _decode_entry = msgspec.json.Decoder(Entry).decode
@@ -61,15 +63,19 @@ class SocketDeliverer(DelivererPort):
 
     async def deliver(self, pushes: list[NodePush]) -> Receipt:
         entries = [_decode_entry(push.payload) for push in pushes]
-        named = await self.with_names(entries)
+        named = await with_names_within(entries, self._names, NAMES_SECONDS)
         gone: list[SessionId] = []
+        refused: list[PushKey] = []
         now = self._clock.monotonic()
         for push, entry, complete in zip(pushes, entries, named, strict=True):
+            if complete is None or any(push.conversation_id == conversation_id for conversation_id, _ in refused):
+                refused.append(push.key)  # what is behind one that waits would be read from the log with it, in vain
+                continue
             if complete is not entry:  # it may have to wait, and go out as it is now
                 push = msgspec.structs.replace(push, payload=msgspec.Raw(_encode(complete)))
             for ready in self._in_turn(push, now):
                 self._emit(ready, complete if ready is push else None, gone)
-        return Receipt(gone)
+        return Receipt(gone, refused)
 
     async def signal(self, signals: list[NodeSignal]) -> None:
         for signal in signals:

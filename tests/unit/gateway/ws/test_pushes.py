@@ -309,6 +309,31 @@ async def test_what_waited_for_its_predecessor_shows_its_sender(
     assert [payload["body"]["nickname"] for payload in page.events("im.message")] == ["bob", "bob"]
 
 
+async def test_while_names_cannot_be_asked_for_only_what_needs_them_waits(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bob's name is known, Cid's was never told: his two messages are to be brought again, the others arrive."""
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    page = await world.page(await world.token(ann))
+    await world.send(bob, ann, "known")
+    await page.has("known")
+    post = Post(world, monkeypatch)
+    for sender, text in ((cid, "c1"), (bob, "b1"), (cid, "c2"), (bob, "b2")):
+        await world.send(sender, ann, text)
+    await eventually(lambda: len(post.kept) == 4)
+
+    async def away(*_: object) -> None:
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.profile_store(), "list_profiles", away)
+        receipt = await post._deliver(post.kept)
+        assert [receipt.refused, world.order.held] == [[post.kept[0].key, post.kept[2].key], 0]
+        await page.has("known", "b1", "b2")
+    assert await post._deliver(post.kept) == Receipt()
+    await page.has("known", "b1", "b2", "c1", "c2")
+
+
 async def test_sessions_that_are_gone_are_named(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     ann, bob, page, _ = await pair(world)
     post = Post(world, monkeypatch)
