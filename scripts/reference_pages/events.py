@@ -13,12 +13,13 @@ from xinyu.gateway.routes import EVENTS
 INTRO = """A socket is opened at `/wss/default.io?token=<token>`, with `platform`, `device_id` and `sync=1` as
 further query parameters. Frames are JSON texts `{"event", "payload", "id"?, "ackid"?}`. A client's frame with
 an `id` gets exactly one answer: `{"event": "reply", "id", "payload"}` or `{"event": "error", "id", "payload":
-{"code", "error", "message", "retry_after_ms"?}}`. `ping` and
-`echo` are answered by an event of their own; other frames without an `id` get no answer, and what is not understood is
-ignored."""
+{"code", "error", "message", "retry_after_ms"?}}`. Without an `id`, `ping` and
+`echo` are answered by an event of their own; other frames get no answer, and what is not understood is ignored. `ping`,
+`pong`, `echo` and `ack` are no requests: with an `id` they are answered by an `error`."""
 
 PLAIN: dict[str, str] = {
-    "ping": "Heartbeat, about every 20 s; answered by `pong`. Any frame counts as a sign of life.",
+    "ping": "Heartbeat, about every 20 s; answered by `pong`. Any frame counts as a sign of life, pings of "
+    "the WebSocket protocol among them.",
     "pong": "Answer to a `ping` of the server, which sends none; ignored.",
     "ack": 'Top-level `ackid` of a push, or `cursors`: {"<talk_id>": seq} from a `sync=1` session.',
     "echo": "Sent back as it is.",

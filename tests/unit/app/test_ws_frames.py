@@ -18,7 +18,7 @@ from xinyu.app.ws.frames import FINAL_TEXT, FrameBounds, plain_texts
 from xinyu.gateway.ws.endpoint import WRITER_EXTENSION
 
 LIMIT = 70_000
-TEXT, BINARY, CONTINUED, CLOSE, PING, FINAL = 0x1, 0x2, 0x0, 0x8, 0x9, 0x80
+TEXT, BINARY, CONTINUED, CLOSE, PING, PONG, FINAL = 0x1, 0x2, 0x0, 0x8, 0x9, 0xA, 0x80
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -87,6 +87,8 @@ class Heard:
         self.handed = handed
         self.texts: list[str | None] = []
         self.by_hand = 0
+        self.signs = 0
+        """Frames that are no messages."""
         self.ended: object = None
         self.protocol: Any = None
 
@@ -101,7 +103,10 @@ class Heard:
             self.texts.append(message.get("text"))
         self.ended = message.get("code")
 
-    def take(self, words: str) -> None:
+    def take(self, words: str | None) -> None:
+        if words is None:
+            self.signs += 1
+            return
         self.by_hand += 1
         self.texts.append(words)
 
@@ -186,6 +191,17 @@ async def test_what_is_heard_is_what_the_parser_gives(listening: Listening, seed
         assert app.by_hand > 0 or not handed or seed % 3 == 0
         assert app.by_hand == 0 or handed
     assert results[0] == results[1]
+
+
+async def test_pings_and_pongs_are_told_as_signs_of_life(listening: Listening) -> None:
+    app = Heard(handed=True)
+    _, writer = await listening(app)
+    writer.write(text("first"))
+    await eventually(lambda: app.texts == ["first"])
+    for opcode in (PING, PONG, PING):
+        writer.write(frame(FINAL | opcode, b"p"))
+    await eventually(lambda: app.signs == 3)
+    assert app.texts == ["first"]
 
 
 @pytest.mark.parametrize("cut", [1, 2, 3, 4, 5, 6, 7, 8])

@@ -93,7 +93,7 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
     """One WebSocket connection."""
 
     _resume: Callable[[], None] | None = None
-    _take: Callable[[str], None] | None = None
+    _take: Callable[[str | None], None] | None = None
     _parsed: FrameBounds | None = None
     """Of what the general parser was given; None before the handshake."""
 
@@ -130,6 +130,11 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
         pong = b"".join(self.conn.data_to_send())
         if self.writable.is_set():
             self.transport.write(pong)
+        self._give(None)
+
+    def handle_pong(self, event: Frame) -> None:
+        super().handle_pong(event)
+        self._give(None)
 
     def handle_cont(self, event: Frame) -> None:
         """A fragment more: joined at once, for a list of a message's tiny fragments is many times its size."""
@@ -171,11 +176,11 @@ class SocketProtocol(WebSocketsSansIOProtocol, FrameWriter):
             self._give(text)
         return data[size:]
 
-    def _give(self, text: str) -> None:
+    def _give(self, text: str | None) -> None:
         if self._take is not None and not self.close_sent:
             self._take(text)
 
-    def hand_to(self, take: Callable[[str], None]) -> None:
+    def hand_to(self, take: Callable[[str | None], None]) -> None:
         self._take = take
 
     def write(self, payload: bytes) -> bool:

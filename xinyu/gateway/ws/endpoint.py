@@ -152,7 +152,7 @@ class WebSocketEndpoint:
                 await asyncio.wait([catching_up])
             await self._sessions.close(connection)
 
-    def _take_guarded(self, connection: Connection, text: str) -> None:
+    def _take_guarded(self, connection: Connection, text: str | None) -> None:
         """Straight from the socket's own callback, which must not be left by an exception."""
         try:
             self._take(connection, text)
@@ -163,7 +163,8 @@ class WebSocketEndpoint:
     def _take(self, connection: Connection, text: str | None) -> None:
         self._hub.frames += 1
         if text is None or connection.session.state is State.CLOSED:
-            return  # binary frames are ignored (CONTRACT.md section 2.1)
+            connection.session.heard_at = self._clock.monotonic()
+            return  # binary frames are ignored (CONTRACT.md section 2.1), and still a sign of life
         frame = connection.session.receive(text, self._clock.monotonic())
         if frame is None:
             return

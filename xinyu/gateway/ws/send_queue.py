@@ -26,9 +26,10 @@ class FrameWriter(abc.ABC):
     def on_writable(self, resume: Callable[[], None]) -> None:
         """Call `resume` whenever writing becomes possible again."""
 
-    def hand_to(self, take: Callable[[str], None]) -> None:  # noqa: B027 - what has no such way needs none
+    def hand_to(self, take: Callable[[str | None], None]) -> None:  # noqa: B027 - what has no such way needs none
         """From now on call `take` with texts of the client as they come, where that is possible; those that are not
-        handed over, before the first and at any time, go the way of ASGI. `take` raises nothing."""
+        handed over, before the first and at any time, go the way of ASGI. None is a frame that ASGI does not tell of
+        (a ping, a pong). `take` raises nothing."""
 
     def abort(self) -> None:  # noqa: B027 - what has no such way needs none
         """Cut the connection without a close handshake, dropping what its peer has not read. Idempotent."""

@@ -125,19 +125,21 @@ async def test_the_sweep_reads_all_pages_of_ended_logins(world: SocketWorld, mon
 async def test_a_silent_socket_is_closed(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = await world.user("ann")
     silent, heard = await world.device(await world.token(ann)), await world.page(await world.token(ann))
+    binary = await world.device(await world.token(ann))
     clock = ManualClock()
     for keeper in (world.housekeeping, world.process.container.ws_endpoint()):
         monkeypatch.setattr(keeper, "_clock", clock)
     for connection in world.hub:
         connection.session.heard_at = 0.0
     clock.jump(29)
+    binary.say_bytes(b"any frame is a sign of life")
     await heard.settled()
     await world.housekeeping.close_silent()
     assert silent.close_code is None
     clock.jump(2)
     await world.housekeeping.close_silent()
     assert await silent.closed() == CloseCode.IDLE
-    assert heard.close_code is None
+    assert heard.close_code is None and binary.close_code is None
 
 
 async def test_cursors_are_stored_at_the_close(world: SocketWorld) -> None:
