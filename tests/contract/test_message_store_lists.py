@@ -88,6 +88,23 @@ async def test_read_marks_only_go_up(stores: MessageStores) -> None:
     assert await stores.unread(BOB, pair) == 1
 
 
+async def test_who_left_reads_and_counts_up_to_his_leaving(stores: MessageStores) -> None:
+    crowd = await stores.gather(ANN, BOB)
+    for _ in range(2):
+        await stores.say(ANN, crowd)
+    assert await stores.mark(BOB, crowd, 2) == (2, 1, True)
+    await stores.apply(stores.kicks(BOB))
+    for _ in range(3):
+        await stores.say(ANN, crowd)
+    assert await stores.mark(BOB, crowd, 1) == (2, 1, False), "nothing of what came after he left"
+    marks = {(BOB, crowd): None, (ANN, crowd): None}
+    assert await stores.lists.mark_read(marks) == {(BOB, crowd): (4, 0, True), (ANN, crowd): (7, 0, True)}
+    assert await stores.mark(BOB, crowd, 99) == (4, 0, False)
+    await stores.apply(stores.joins(BOB))
+    await stores.say(ANN, crowd)
+    assert await stores.mark(BOB, crowd, 8) == (8, 1, True)
+
+
 async def test_marks_of_many_share_a_transaction_and_strangers_are_left_out(stores: MessageStores) -> None:
     pair, crowd = await stores.befriend(ANN, BOB), await stores.gather(ANN, BOB)
     await stores.say(ANN, pair)

@@ -184,6 +184,17 @@ async def test_cleared_is_hidden_and_read(stores: MessageStores) -> None:
         await stores.clear(CID, pair)
 
 
+async def test_who_left_clears_what_was_his(stores: MessageStores) -> None:
+    crowd = await stores.gather(ANN, BOB)
+    await stores.say(ANN, crowd)
+    await stores.apply(stores.kicks(BOB))
+    await stores.say(ANN, crowd)
+    (told,) = await stores.clear(BOB, crowd)
+    assert msgspec.json.decode(told.entry.content)["seq"] == 3, "the last that was his, not the group's newest"
+    assert await stores.mark(BOB, crowd) == (3, 0, False)
+    assert await stores.clear(BOB, crowd) == []
+
+
 # Messages by id.
 
 

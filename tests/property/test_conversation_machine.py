@@ -317,21 +317,20 @@ class ConversationMachine(RuleBasedStateMachine):
         me = conversation.members.get(user) if conversation else None
         known = me is not None and me.intervals
         assert self.refused(self.world.messages.clear(user, ref)) == ("" if known else "NotAMember")
-        if conversation is not None and me is not None and known and me.cleared < conversation.head:
-            me.cleared, me.read = conversation.head, conversation.head
+        if conversation is not None and me is not None and known and me.cleared < conversation.head_of(user):
+            me.cleared = me.read = conversation.head_of(user)
             self.model.tell(user, EntryType.SELF_CLEARED)
 
     @rule(user=users, where=conversations, seq=st.none() | st.integers(-1, 40))
     def read(self, user: UserId, where: tuple[Kind, tuple[int, int]], seq: int | None) -> None:
         ref, conversation = self.place(user, where)
         me = conversation.members.get(user) if conversation else None
-        if conversation is None or me is None:
+        if conversation is None or me is None or not me.intervals:
             assert self.refused(self.world.ports.conversations.mark_read(user, ref, seq)) == "NotAMember"
             return
-        me.read = max(me.read, conversation.head if seq is None else min(seq, conversation.head))
-        left = self.run(self.world.ports.conversations.mark_read(user, ref, seq))
-        if me.active:
-            assert left == conversation.unread(user)
+        head = conversation.head_of(user)
+        me.read = max(me.read, head if seq is None else min(seq, head))
+        assert self.run(self.world.ports.conversations.mark_read(user, ref, seq)) == conversation.unread(user)
 
     @rule(user=users, where=conversations, what=st.sampled_from(["hide", "pin", "unpin"]))
     def arrange(self, user: UserId, where: tuple[Kind, tuple[int, int]], what: str) -> None:

@@ -44,6 +44,10 @@ class ModelMember:
     deleted: set[int] = field(default_factory=set)
     intervals: list[list[int | None]] = field(default_factory=list)
 
+    @property
+    def left_at(self) -> int | None:
+        return self.intervals[-1][1]
+
     def was_in_at(self, seq: int) -> bool:
         return any(
             join is not None and join < seq and (leave is None or seq <= leave) for join, leave in self.intervals
@@ -69,6 +73,11 @@ class ModelConversation:
     def append(self, type_: int, sender: UserId, msg_id: MsgId | None = None) -> ModelEntry:
         self.log.append(ModelEntry(self.head + 1, type_, sender, msg_id))
         return self.log[-1]
+
+    def head_of(self, user: UserId) -> int:
+        """The newest that is a member's, or was a former member's."""
+        left = self.members[user].left_at
+        return self.head if left is None else left
 
     def ref_for(self, user: UserId) -> Ref:
         if self.kind is Kind.PRIVATE and self.parties[0] == user:
@@ -102,7 +111,7 @@ class ModelConversation:
 
     def unread(self, user: UserId) -> int:
         me = self.members[user]
-        return sum(e.counts and e.sender != user for e in self.log[me.read :])
+        return sum(e.counts and e.sender != user for e in self.log[me.read : self.head_of(user)])
 
     def preview(self, user: UserId) -> int | None:
         shown = [seq for seq, type_, hidden, _ in self.visible(user) if not hidden and type_ != EntryType.RECALLED]

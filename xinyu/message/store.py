@@ -169,7 +169,7 @@ class LogStore(abc.ABC):
     async def clear(
         self, user_id: UserId, conversation_id: ConversationId, notice: MsgId, now_ms: int
     ) -> list[Appended]:
-        """Hide everything up to the head from one user, mark it read, tell his devices."""
+        """Hide everything up to the head, or to where he left, from one user, mark it read, tell his devices."""
 
 
 class ListStore(abc.ABC):
@@ -204,8 +204,8 @@ class ListStore(abc.ABC):
     async def mark_read(
         self, marks: Mapping[tuple[UserId, ConversationId], int | None]
     ) -> dict[tuple[UserId, ConversationId], tuple[int, int, bool]]:
-        """Move read cursors up (None: to the head), never back. Per mark: read_seq, unread left, whether it moved.
-        Marks of who was never a member are left out."""
+        """Move read cursors up (None: to the head), never back. Per mark: read_seq, unread left, whether it moved. Of
+        who left, to where he left at most. Marks of who was never a member are left out."""
 
     @abc.abstractmethod
     async def find_ids(self, user_id: UserId, refs: Sequence[Ref]) -> list[ConversationId | None]:

@@ -103,10 +103,13 @@ class ListStoreSql(ListStore):
                 readers.setdefault(conversation_id, []).append(user_id)
                 if _move(connection, user_id, conversation_id, head if seq is None else min(seq, head)):
                     moved.add((user_id, conversation_id))
-            return {
+            found = {
                 mark: (read_seq, unread, mark in moved)
                 for mark, (read_seq, unread) in read_unread(connection, readers).items()
             }
+            for mark in sorted(marks.keys() - found.keys(), key=lambda mark: (mark[1], mark[0])):
+                found.update(_mark_of_former(connection, mark, marks[mark]))
+            return found
 
         return await self._db.write(work)
 
@@ -152,12 +155,30 @@ def _ensure_private(connection: Connection, parties: tuple[int, int], now_ms: in
     return id_
 
 
-def _move(connection: Connection, user_id: UserId, conversation_id: ConversationId, target: int) -> bool:
-    """Move a read cursor up to `target`; whether it was below."""
+def _mark_of_former(connection: Connection, mark: Mark, seq: int | None) -> dict[Mark, tuple[int, int, bool]]:
+    """The mark of who is no member any more: what came after he left is not his to read or to count."""
+    user_id, conversation_id = mark
+    sight = read_sight(connection, user_id, conversation_id)
+    if sight is None:
+        return {}
+    moved = _move(connection, user_id, conversation_id, sight.head if seq is None else min(seq, sight.head), active=0)
+    found = read_unread(connection, {conversation_id: [user_id]}, sight.head)
+    return {mark: (read_seq, unread, moved) for mark, (read_seq, unread) in found.items()}
+
+
+def _move(
+    connection: Connection, user_id: UserId, conversation_id: ConversationId, target: int, active: int = 1
+) -> bool:
+    """Move a member's read cursor (or, with `active` 0, a former member's) up to `target`; whether it was below."""
     at_target = (_E.conversation_id == conversation_id, _E.seq == target)
     moved = connection.execute(
         sa.update(MEMBER)
-        .where(_M.conversation_id == conversation_id, _M.user_id == user_id, _M.read_seq < target)
+        .where(
+            _M.conversation_id == conversation_id,
+            _M.user_id == user_id,
+            _M.active == active,
+            _M.read_seq < target,
+        )
         .values(
             read_seq=target,
             read_ordinal=sa.select(_E.ordinal).where(*at_target).scalar_subquery(),

@@ -26,7 +26,7 @@ from xinyu.message.store import (
 from xinyu.message.store_sql.append import SELECT_ENTRY, SELECT_HEAD, append_batch
 from xinyu.message.store_sql.members import lock_self, notify_self, read_membership
 from xinyu.message.store_sql.rows import Conversation, LogTransaction, entry_of, find_conversation, settle
-from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, FORWARD, HIDDEN, KEY, MEMBER
+from xinyu.message.store_sql.tables import ENTRY, FORWARD, HIDDEN, KEY, MEMBER
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import Entry, EntryType, Kind, Page
 from xinyu.storage.packets import Packet
@@ -34,7 +34,7 @@ from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database
 from xinyu.telemetry.trace import current_trace_id
 
-_E, _C, _M = ENTRY.c, CONVERSATION.c, MEMBER.c
+_E, _M = ENTRY.c, MEMBER.c
 
 
 class LogStoreSql(LogStore):
@@ -181,19 +181,17 @@ class LogStoreSql(LogStore):
             sight = read_sight(connection, user_id, conversation_id)
             if sight is None:
                 raise NotAMember()
-            head = connection.execute(
-                sa.select(_C.last_seq, _C.last_ordinal, _C.last_ordinal_a).where(_C.id == conversation_id)
-            ).one()
-            if sight.cleared_seq >= head.last_seq:
+            if sight.cleared_seq >= sight.head:
                 return []
+            head = connection.execute(SELECT_ENTRY, {"id": conversation_id, "seq": sight.head}).one()
             mine = sa.update(MEMBER).where(_M.conversation_id == conversation_id, _M.user_id == user_id)
-            connection.execute(mine.values(cleared_seq=head.last_seq))
+            connection.execute(mine.values(cleared_seq=head.seq))
             connection.execute(
-                mine.where(_M.read_seq < head.last_seq).values(
-                    read_seq=head.last_seq, read_ordinal=head.last_ordinal, read_ordinal_a=head.last_ordinal_a
+                mine.where(_M.read_seq < head.seq).values(
+                    read_seq=head.seq, read_ordinal=head.ordinal, read_ordinal_a=head.ordinal_a
                 )
             )
-            content = {**sight.named(user_id), "seq": head.last_seq}
+            content = {**sight.named(user_id), "seq": head.seq}
             return _tell_self(transaction, user_id, EntryType.SELF_CLEARED, content, notice)
 
         return await self._db.write(work)

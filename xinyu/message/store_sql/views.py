@@ -155,16 +155,19 @@ def ref_of(row: AnyRow, user_id: UserId) -> Ref:
 def read_unread(
     connection: Connection, marks: Mapping[ConversationId, Sequence[UserId]], up_to: int | None = None
 ) -> dict[tuple[UserId, ConversationId], tuple[int, int]]:
-    """Per member (read_seq, unread up to an entry, or to the newest)."""
+    """Per member (read_seq, unread up to the newest entry); with `up_to`, the last entry that was theirs, of those who
+    are none any more too."""
     source, head, head_a, last = JOINED, _C.last_ordinal, _C.last_ordinal_a, None
+    whose: ColumnElement[bool] = _M.active == 1
     if up_to is not None:
         source = source.join(ENTRY, sa.and_(_E.conversation_id == _C.id, _E.seq == up_to))
         head, head_a, last = _E.ordinal, _E.ordinal_a, _E.seq
+        whose = sa.true()
     found: dict[tuple[UserId, ConversationId], tuple[int, int]] = {}
     for conversation_id, user_ids in marks.items():
         statement = sa.select(
             _M.user_id, _M.read_seq, (head - _M.read_ordinal - own_unread(head, head_a, last)).label("unread")
         ).select_from(source)
-        for row in connection.execute(statement.where(_C.id == conversation_id, _M.user_id.in_(user_ids))):
+        for row in connection.execute(statement.where(_C.id == conversation_id, _M.user_id.in_(user_ids), whose)):
             found[row.user_id, conversation_id] = (row.read_seq, max(0, row.unread))
     return found
