@@ -306,6 +306,18 @@ async def test_read_marks_tell_the_reader_and_a_private_peer_once(stubs: Stubs) 
         await stubs.conversations.mark_read(DAN, TO_CROWD)
 
 
+async def test_read_marks_are_the_readers_alone_where_one_of_the_two_does_not_accept_the_other(stubs: Stubs) -> None:
+    for _ in range(3):
+        await stubs.say(ANN, TO_BOB)
+    await stubs.world.befriend(ANN, BOB, accepts=False)
+    assert await stubs.conversations.mark_read(BOB, TO_ANN, 1) == 2, "whom he blocks he tells nothing"
+    await stubs.world.befriend(BOB, ANN, accepts=False)
+    assert await stubs.conversations.mark_read(BOB, TO_ANN, 2) == 1, "nor who blocks him"
+    await stubs.world.befriend(ANN, BOB)
+    assert await stubs.conversations.mark_read(BOB, TO_ANN, 3) == 0
+    assert [signal.recipients for signal in stubs.world.signals] == [[BOB], [BOB], [BOB, ANN]]
+
+
 async def test_typing_reaches_who_is_in_it_and_accepts(stubs: Stubs) -> None:
     await stubs.conversations.signal_typing(ANN, TO_CROWD)
     assert sorted(stubs.world.signals.pop().recipients) == [BOB, CID]

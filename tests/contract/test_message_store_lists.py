@@ -7,6 +7,7 @@ import pytest
 from testkit.messages import ANN, BOB, CID, DAN, LAPTOP, PHONE, MessageStores, message, state
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId, new_msg_id
 from xinyu.message.errors import NotAMember
+from xinyu.message.store import ReadMark
 from xinyu.message.types import (
     DeviceCursor,
     Effect,
@@ -98,7 +99,10 @@ async def test_who_left_reads_and_counts_up_to_his_leaving(stores: MessageStores
         await stores.say(ANN, crowd)
     assert await stores.mark(BOB, crowd, 1) == (2, 1, False), "nothing of what came after he left"
     marks = {(BOB, crowd): None, (ANN, crowd): None}
-    assert await stores.lists.mark_read(marks) == {(BOB, crowd): (4, 0, True), (ANN, crowd): (7, 0, True)}
+    assert await stores.lists.mark_read(marks) == {
+        (BOB, crowd): ReadMark(4, 0, moved=True),
+        (ANN, crowd): ReadMark(7, 0, moved=True),
+    }
     assert await stores.mark(BOB, crowd, 99) == (4, 0, False)
     await stores.apply(stores.joins(BOB))
     await stores.say(ANN, crowd)
@@ -112,9 +116,9 @@ async def test_marks_of_many_share_a_transaction_and_strangers_are_left_out(stor
     nowhere = ConversationId(999)
     marks = {(BOB, crowd): None, (CID, crowd): None, (ANN, pair): 1, (BOB, pair): 0, (BOB, nowhere): 3}
     assert await stores.lists.mark_read(marks) == {
-        (BOB, crowd): (2, 0, True),
-        (ANN, pair): (1, 0, True),
-        (BOB, pair): (0, 1, False),
+        (BOB, crowd): ReadMark(2, 0, moved=True),
+        (ANN, pair): ReadMark(1, 0, moved=True, mutual=True),
+        (BOB, pair): ReadMark(0, 1, mutual=True),
     }
 
 

@@ -161,7 +161,9 @@ class MessageStores:
         return (await self.view(user_id, where, at)).unread
 
     async def mark(self, user_id: UserId, where: ConversationId, seq: int | None = None) -> tuple[int, int, bool]:
-        return (await self.lists.mark_read({(user_id, where): seq}))[user_id, where]
+        """(read_seq, unread left, whether it moved)."""
+        mark = (await self.lists.mark_read({(user_id, where): seq}))[user_id, where]
+        return mark.read_seq, mark.unread, mark.moved
 
     async def set_view(self, user_id: UserId, where: ConversationId, **view: bool) -> list[Appended]:
         return await self.lists.set_view(user_id, where, notice=new_msg_id(), now_ms=self.now_ms, **view)

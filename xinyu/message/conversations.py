@@ -14,7 +14,7 @@ from xinyu.message.addressing import Conversations, clamped, is_possible
 from xinyu.message.errors import NotAMember, SelfConversation
 from xinyu.message.port import ConversationPort
 from xinyu.message.pusher import Pusher
-from xinyu.message.store import DeviceStore, ListStore
+from xinyu.message.store import DeviceStore, ListStore, ReadMark
 from xinyu.message.types import ConversationView, Kind, Ref, parties_of
 from xinyu.presence.port import PresencePort
 
@@ -30,11 +30,11 @@ class ReadMarks:
 
     def __init__(self, lists: ListStore) -> None:
         self._lists = lists
-        self._waiting: dict[Mark, tuple[int | None, asyncio.Future[tuple[int, int, bool]]]] = {}
+        self._waiting: dict[Mark, tuple[int | None, asyncio.Future[ReadMark]]] = {}
         self._worker: asyncio.Task[None] | None = None
 
-    async def mark(self, user_id: UserId, conversation_id: ConversationId, seq: int | None) -> tuple[int, int, bool]:
-        """Move a read cursor: (read_seq, unread left, whether it moved). Raises NotAMember, StorageUnavailable."""
+    async def mark(self, user_id: UserId, conversation_id: ConversationId, seq: int | None) -> ReadMark:
+        """Move a read cursor. Raises NotAMember, StorageUnavailable."""
         key = (user_id, conversation_id)
         waiting = self._waiting.get(key)
         if waiting is None:
@@ -49,7 +49,7 @@ class ReadMarks:
     async def _work(self) -> None:
         while self._waiting:
             batch = {key: self._waiting.pop(key) for key in list(self._waiting)[:MARKS_PER_TRANSACTION]}
-            results: dict[Mark, tuple[int, int, bool]] = {}
+            results: dict[Mark, ReadMark] = {}
             failure: Exception = NotAMember()
             try:
                 results = await self._lists.mark_read({key: seq for key, (seq, _) in batch.items()})
@@ -120,13 +120,11 @@ class ConversationService(ConversationPort):
 
     async def mark_read(self, user_id: UserId, ref: Ref, seq: int | None = None) -> int:
         id_ = await self._conversations.get(user_id, ref)
-        read_seq, unread, moved = await self._marks.mark(user_id, id_, None if seq is None else clamped(seq))
-        if moved:
-            recipients = [user_id]
-            if ref.kind is Kind.PRIVATE:
-                recipients.append(UserId(ref.target_id))
-            await self._signal("read", user_id, id_, ref, recipients, seq=read_seq)
-        return unread
+        read = await self._marks.mark(user_id, id_, None if seq is None else clamped(seq))
+        if read.moved:
+            recipients = [user_id, UserId(ref.target_id)] if read.mutual else [user_id]
+            await self._signal("read", user_id, id_, ref, recipients, seq=read.read_seq)
+        return read.unread
 
     async def find_ids(self, user_id: UserId, refs: list[Ref]) -> list[ConversationId | None]:
         known = [ref for ref in refs if is_possible(ref)]

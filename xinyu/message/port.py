@@ -131,8 +131,9 @@ class ConversationPort(Port):
 
     @rpc(706, idempotent=True)
     async def mark_read(self, user_id: UserId, ref: Ref, seq: int | None = None) -> int:
-        """Move the read cursor up to `seq` (None: to the newest), never back; tells the user's other devices and the
-        peer of a private conversation. Returns the unread count that is left. Raises NotAMember."""
+        """Move the read cursor up to `seq` (None: to the newest), never back; who left gets no further than to his
+        leaving. Tells the user's other devices, and the peer of a private conversation where both accept each other's
+        messages. Returns the unread count that is left. Raises NotAMember."""
 
     @rpc(710, idempotent=True)
     async def find_ids(self, user_id: UserId, refs: list[Ref]) -> list[ConversationId | None]:

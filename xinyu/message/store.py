@@ -40,6 +40,17 @@ class Membership(msgspec.Struct, frozen=True):
     """The active ones."""
 
 
+class ReadMark(msgspec.Struct, frozen=True):
+    """A member's read cursor after it was marked."""
+
+    read_seq: int
+    unread: int
+    """What is left."""
+    moved: bool = False
+    mutual: bool = False
+    """In a private conversation: whether the two accept each other's messages."""
+
+
 class Append(msgspec.Struct, frozen=True):
     """A checked message on its way into the log."""
 
@@ -203,9 +214,9 @@ class ListStore(abc.ABC):
     @abc.abstractmethod
     async def mark_read(
         self, marks: Mapping[tuple[UserId, ConversationId], int | None]
-    ) -> dict[tuple[UserId, ConversationId], tuple[int, int, bool]]:
-        """Move read cursors up (None: to the head), never back. Per mark: read_seq, unread left, whether it moved. Of
-        who left, to where he left at most. Marks of who was never a member are left out."""
+    ) -> dict[tuple[UserId, ConversationId], ReadMark]:
+        """Move read cursors up (None: to the head), never back; of who left, to where he left at most. Marks of who was
+        never a member are left out."""
 
     @abc.abstractmethod
     async def find_ids(self, user_id: UserId, refs: Sequence[Ref]) -> list[ConversationId | None]:

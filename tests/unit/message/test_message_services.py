@@ -11,7 +11,7 @@ import pytest
 
 from testkit.messages import ANN, BOB, CID, DAN, MessageStores, message_database
 from testkit.talks import TalkWorld, media_object, talk_world
-from xinyu.kernel.ids import new_msg_id
+from xinyu.kernel.ids import ConversationId, UserId, new_msg_id
 from xinyu.message.conversations import MARKS_PER_TRANSACTION, ReadMarks
 from xinyu.message.errors import BadContent, MsgIdConflict, NotAMember
 from xinyu.message.store import ListStore
@@ -86,6 +86,11 @@ class Marking:
         lists: ListStore = self.lists
         self.marks = ReadMarks(lists)
 
+    async def mark(self, user_id: UserId, where: ConversationId, seq: int | None) -> tuple[int, int, bool]:
+        """(read_seq, unread left, whether it moved)."""
+        mark = await self.marks.mark(user_id, where, seq)
+        return mark.read_seq, mark.unread, mark.moved
+
 
 @pytest.fixture
 async def marking(tmp_path: Path) -> AsyncIterator[Marking]:
@@ -99,10 +104,10 @@ async def test_marks_made_meanwhile_share_a_transaction_and_the_highest_counts(m
     for _ in range(5):
         await stores.say(ANN, pair)
     marking.lists.gate.clear()
-    first = asyncio.create_task(marking.marks.mark(BOB, pair, 1))
+    first = asyncio.create_task(marking.mark(BOB, pair, 1))
     await asyncio.sleep(0)
-    later = [asyncio.create_task(marking.marks.mark(BOB, pair, seq)) for seq in (2, 4, 3)]
-    other = asyncio.create_task(marking.marks.mark(CID, crowd, None))
+    later = [asyncio.create_task(marking.mark(BOB, pair, seq)) for seq in (2, 4, 3)]
+    other = asyncio.create_task(marking.mark(CID, crowd, None))
     await asyncio.sleep(0)
     marking.lists.gate.set()
     assert await first == (1, 4, True)
@@ -115,7 +120,7 @@ async def test_to_the_newest_is_higher_than_any(marking: Marking) -> None:
     pair = await marking.stores.befriend(ANN, BOB)
     for _ in range(3):
         await marking.stores.say(ANN, pair)
-    results = await asyncio.gather(*(marking.marks.mark(BOB, pair, seq) for seq in (2, None, 1)))
+    results = await asyncio.gather(*(marking.mark(BOB, pair, seq) for seq in (2, None, 1)))
     assert results == [(3, 0, True)] * 3
     assert len(marking.lists.batches) == 1
 
@@ -123,9 +128,7 @@ async def test_to_the_newest_is_higher_than_any(marking: Marking) -> None:
 async def test_one_who_is_no_member_fails_alone(marking: Marking) -> None:
     pair = await marking.stores.befriend(ANN, BOB)
     await marking.stores.say(ANN, pair)
-    results = await asyncio.gather(
-        marking.marks.mark(DAN, pair, 1), marking.marks.mark(BOB, pair, 1), return_exceptions=True
-    )
+    results = await asyncio.gather(marking.mark(DAN, pair, 1), marking.mark(BOB, pair, 1), return_exceptions=True)
     assert isinstance(results[0], NotAMember) and results[1] == (1, 0, True)
     assert len(marking.lists.batches) == 1
 
@@ -134,17 +137,17 @@ async def test_a_database_that_is_away_fails_those_who_wait_and_no_later_ones(ma
     pair = await marking.stores.befriend(ANN, BOB)
     await marking.stores.say(ANN, pair)
     marking.lists.away = True
-    results = await asyncio.gather(*(marking.marks.mark(user, pair, 1) for user in (ANN, BOB)), return_exceptions=True)
+    results = await asyncio.gather(*(marking.mark(user, pair, 1) for user in (ANN, BOB)), return_exceptions=True)
     assert [type(result) for result in results] == [StorageUnavailable] * 2
     marking.lists.away = False
-    assert await marking.marks.mark(BOB, pair, 1) == (1, 0, True)
+    assert await marking.mark(BOB, pair, 1) == (1, 0, True)
 
 
 async def test_a_reader_that_leaves_disturbs_nobody(marking: Marking) -> None:
     pair = await marking.stores.befriend(ANN, BOB)
     await marking.stores.say(ANN, pair)
     marking.lists.gate.clear()
-    left, stays = [asyncio.create_task(marking.marks.mark(BOB, pair, 1)) for _ in range(2)]
+    left, stays = [asyncio.create_task(marking.mark(BOB, pair, 1)) for _ in range(2)]
     await asyncio.sleep(0)
     left.cancel()
     await asyncio.sleep(0)
@@ -155,5 +158,5 @@ async def test_a_reader_that_leaves_disturbs_nobody(marking: Marking) -> None:
 async def test_a_transaction_of_marks_is_bounded(marking: Marking) -> None:
     pair = await marking.stores.befriend(ANN, BOB)
     users = range(1000, 1000 + MARKS_PER_TRANSACTION + 1)
-    await asyncio.gather(*(marking.marks.mark(user, pair, 1) for user in users), return_exceptions=True)  # type: ignore[arg-type]
+    await asyncio.gather(*(marking.mark(user, pair, 1) for user in users), return_exceptions=True)  # type: ignore[arg-type]
     assert [len(batch) for batch in marking.lists.batches] == [MARKS_PER_TRANSACTION, 1]

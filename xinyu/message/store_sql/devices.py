@@ -11,7 +11,7 @@ from xinyu.kernel.ids import ConversationId, DeviceId, UserId
 from xinyu.message.store import DeviceStore
 from xinyu.message.store_sql.remembered import PULLS, Device, forget, remember_pulling, remember_pushed
 from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, INTERVAL, MEMBER
-from xinyu.message.store_sql.views import JOINED, own_unread, read_unread, ref_of
+from xinyu.message.store_sql.views import JOINED, own_unread, read_marks, ref_of
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, SyncItem, SyncPage
 from xinyu.storage.schema import AnyRow, upsert
@@ -257,7 +257,7 @@ def _sync_item(
         entries = sight.entries(connection, rows[:room])
     unread = max(0, row.last_ordinal - row.read_ordinal - row.own)
     if not row.active:  # what came after he left is not his to count
-        _, unread = read_unread(connection, {row.id: [user_id]}, row.head)[user_id, row.id]
+        unread = read_marks(connection, {row.id: [user_id]}, row.head)[user_id, row.id].unread
     return SyncItem(
         conversation_id=row.id,
         ref=ref_of(row, user_id),

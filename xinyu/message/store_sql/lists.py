@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import sqlalchemy as sa
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from xinyu.kernel.ids import ConversationId, DeviceId, MsgId, UserId
 from xinyu.message.errors import NotAMember
-from xinyu.message.store import Appended, ListStore, Membership
+from xinyu.message.store import Appended, ListStore, Membership, ReadMark
 from xinyu.message.store_sql.effects import insert_member
 from xinyu.message.store_sql.members import lock_self, notify_self, read_membership
 from xinyu.message.store_sql.rows import LogTransaction, ensure_conversation, find_conversation
 from xinyu.message.store_sql.tables import CONVERSATION, ENTRY, MEMBER
-from xinyu.message.store_sql.views import read_unread, read_views
+from xinyu.message.store_sql.views import read_marks, read_views
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import ConversationView, EntryType, Kind, Ref, parties_of
 from xinyu.storage.schema import AnyRow
@@ -92,8 +93,8 @@ class ListStoreSql(ListStore):
 
         return await self._db.write(work)
 
-    async def mark_read(self, marks: Mapping[Mark, int | None]) -> dict[Mark, tuple[int, int, bool]]:
-        def work(connection: Connection) -> dict[Mark, tuple[int, int, bool]]:
+    async def mark_read(self, marks: Mapping[Mark, int | None]) -> dict[Mark, ReadMark]:
+        def work(connection: Connection) -> dict[Mark, ReadMark]:
             ids = sorted({conversation_id for _, conversation_id in marks})
             heads = {row.id: row.last_seq for row in connection.execute(_HEADS, {"ids": ids})}
             moved: set[Mark] = set()
@@ -103,10 +104,7 @@ class ListStoreSql(ListStore):
                 readers.setdefault(conversation_id, []).append(user_id)
                 if _move(connection, user_id, conversation_id, head if seq is None else min(seq, head)):
                     moved.add((user_id, conversation_id))
-            found = {
-                mark: (read_seq, unread, mark in moved)
-                for mark, (read_seq, unread) in read_unread(connection, readers).items()
-            }
+            found = {mark: replace(read, moved=mark in moved) for mark, read in read_marks(connection, readers).items()}
             for mark in sorted(marks.keys() - found.keys(), key=lambda mark: (mark[1], mark[0])):
                 found.update(_mark_of_former(connection, mark, marks[mark]))
             return found
@@ -155,15 +153,15 @@ def _ensure_private(connection: Connection, parties: tuple[int, int], now_ms: in
     return id_
 
 
-def _mark_of_former(connection: Connection, mark: Mark, seq: int | None) -> dict[Mark, tuple[int, int, bool]]:
+def _mark_of_former(connection: Connection, mark: Mark, seq: int | None) -> dict[Mark, ReadMark]:
     """The mark of who is no member any more: what came after he left is not his to read or to count."""
     user_id, conversation_id = mark
     sight = read_sight(connection, user_id, conversation_id)
     if sight is None:
         return {}
     moved = _move(connection, user_id, conversation_id, sight.head if seq is None else min(seq, sight.head), active=0)
-    found = read_unread(connection, {conversation_id: [user_id]}, sight.head)
-    return {mark: (read_seq, unread, moved) for mark, (read_seq, unread) in found.items()}
+    found = read_marks(connection, {conversation_id: [user_id]}, sight.head)
+    return {mark: replace(read, moved=moved) for mark, read in found.items()}
 
 
 def _move(

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import ColumnElement, Connection
 
 from xinyu.kernel.ids import ConversationId, DeviceId, UserId
+from xinyu.message.store import ReadMark
 from xinyu.message.store_sql.rows import entry_of
 from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, ENTRY, HIDDEN, INTERVAL, MEMBER, OWN
 from xinyu.message.store_sql.visible import read_sight
@@ -23,6 +24,15 @@ _JOIN_SEQ = (
     sa.select(sa.func.max(_I.join_seq))
     .where(_I.conversation_id == _M.conversation_id, _I.user_id == _M.user_id)
     .scalar_subquery()
+)
+
+_PARTY = MEMBER.alias("party")
+_MUTUAL = sa.case(
+    (
+        _C.kind == int(Kind.PRIVATE),
+        sa.select(sa.func.min(_PARTY.c.accepts)).where(_PARTY.c.conversation_id == _C.id).scalar_subquery(),
+    ),
+    else_=0,
 )
 
 
@@ -152,22 +162,20 @@ def ref_of(row: AnyRow, user_id: UserId) -> Ref:
     return Ref(Kind(row.kind), target)
 
 
-def read_unread(
+def read_marks(
     connection: Connection, marks: Mapping[ConversationId, Sequence[UserId]], up_to: int | None = None
-) -> dict[tuple[UserId, ConversationId], tuple[int, int]]:
-    """Per member (read_seq, unread up to the newest entry); with `up_to`, the last entry that was theirs, of those who
-    are none any more too."""
+) -> dict[tuple[UserId, ConversationId], ReadMark]:
+    """Where members' read cursors are; with `up_to`, the last entry that was theirs, those of former members too."""
     source, head, head_a, last = JOINED, _C.last_ordinal, _C.last_ordinal_a, None
     whose: ColumnElement[bool] = _M.active == 1
     if up_to is not None:
         source = source.join(ENTRY, sa.and_(_E.conversation_id == _C.id, _E.seq == up_to))
         head, head_a, last = _E.ordinal, _E.ordinal_a, _E.seq
         whose = sa.true()
-    found: dict[tuple[UserId, ConversationId], tuple[int, int]] = {}
+    unread = (head - _M.read_ordinal - own_unread(head, head_a, last)).label("unread")
+    found: dict[tuple[UserId, ConversationId], ReadMark] = {}
     for conversation_id, user_ids in marks.items():
-        statement = sa.select(
-            _M.user_id, _M.read_seq, (head - _M.read_ordinal - own_unread(head, head_a, last)).label("unread")
-        ).select_from(source)
+        statement = sa.select(_M.user_id, _M.read_seq, unread, _MUTUAL.label("mutual")).select_from(source)
         for row in connection.execute(statement.where(_C.id == conversation_id, _M.user_id.in_(user_ids), whose)):
-            found[row.user_id, conversation_id] = (row.read_seq, max(0, row.unread))
+            found[row.user_id, conversation_id] = ReadMark(row.read_seq, max(0, row.unread), mutual=bool(row.mutual))
     return found
