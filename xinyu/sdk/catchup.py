@@ -59,6 +59,7 @@ class CatchUp:
         self._reading = asyncio.Semaphore(4)
         self._live = False  # this connection is synchronised
         self._resync: asyncio.Task[None] | None = None
+        self._again = False  # since the synchronisation that is under way began, there is more to look for
 
     def pushed(self, payload: msgspec.Raw) -> None:
         """An `im.message` push. Raises msgspec.DecodeError or ContractViolation."""
@@ -73,8 +74,11 @@ class CatchUp:
         if self._owner is None:
             await self._begin(f"{hello.uid}/{self._device}")
         self.inbox.unchanged(list(self._acked))
+        self._again = False
         await self._sync()
         self._live = True
+        if self._again:
+            self.refresh()
         self._look_around()
 
     def disconnected(self) -> None:
@@ -86,7 +90,9 @@ class CatchUp:
         self._resync = None
 
     def refresh(self) -> None:
-        """Synchronise again in the background, for entries that are not pushed to this session."""
+        """Synchronise again in the background, for entries that are not pushed to this session; after the
+        synchronisation that is under way, which may have passed them by."""
+        self._again = True
         if self._live and self._resync is None:
             self._resync = asyncio.create_task(self._sync_again())
 
@@ -151,14 +157,15 @@ class CatchUp:
 
     async def _sync_again(self) -> None:
         backoff = self._backoff()
-        while True:
+        while self._again:
+            self._again = False
             try:
                 await self._sync()
-                break
             except XinyuError as error:
                 log.warning("synchronising failed: %s", error)
                 if not is_temporary(error):
                     break  # the next connection tries again, or says what is wrong
+                self._again = True
                 await self._clock.sleep(backoff.next_delay(error.retry_after_ms))
         for talk_id in self.inbox.unplaced:
             self.inbox.begin(talk_id, None)
@@ -175,7 +182,8 @@ class CatchUp:
         if not self._live:
             return
         if talk_id in self.inbox.unplaced:
-            self.refresh()
+            if self._resync is None:
+                self.refresh()
         elif talk_id not in self._fills:
             self._fills[talk_id] = asyncio.create_task(self._fill(talk_id))
 

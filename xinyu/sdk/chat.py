@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -17,10 +17,12 @@ from xinyu.sdk.api.uploads import Image, MediaApi
 from xinyu.sdk.backoff import Backoff
 from xinyu.sdk.catchup import CatchUp
 from xinyu.sdk.errors import ContractViolation, SendTimeout, is_temporary
+from xinyu.sdk.requests import TakeLate
 from xinyu.sdk.socket import Socket
 from xinyu.sdk.types import (
     Conversation,
     Forwarded,
+    Frame,
     HistoryPage,
     Json,
     Message,
@@ -32,6 +34,7 @@ from xinyu.sdk.types import (
 )
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class _Conversations(msgspec.Struct):
@@ -82,13 +85,16 @@ class Chat:
         draft: Json = {**talk.fields(), "type": kind, "body": body, "msg_id": msg_id or new_msg_id()}
         if quote_id is not None:
             draft["quote_id"] = quote_id
-        record = await self._send(draft, Record, timeout)
-        message = record.message(talk, record.talk_id, self._uid)
-        if message.accepted:
-            if message.talk_id <= 0 or message.msg_id != draft["msg_id"]:
-                raise ContractViolation("the receipt of a message lacks its talk_id or has another msg_id")
-            self._catchup.inbox.put(message)
-        return message
+
+        def place(record: Record) -> Message:
+            message = record.message(talk, record.talk_id, self._uid)
+            if message.accepted:
+                if message.talk_id <= 0 or message.msg_id != draft["msg_id"]:
+                    raise ContractViolation("the receipt of a message lacks its talk_id or has another msg_id")
+                self._catchup.inbox.put(message)
+            return message
+
+        return await self._send(draft, Record, timeout, place)
 
     async def send_text(
         self, talk: Talk, text: str, *, mentions: Sequence[int] = (), quote_id: str | None = None, timeout: float = 60.0
@@ -130,13 +136,25 @@ class Chat:
             "group_ids": [talk.to_from_id for talk in targets if talk.talk_mode == 2],
         }
         draft: Json = {**source.fields(), "type": "forward", "body": body, "msg_id": msg_id or new_msg_id()}
-        reply = await self._send(draft, _ForwardReply, timeout)
-        self._catchup.refresh()  # the receipts do not tell the copies' places
-        return reply.items
 
-    async def _send(self, draft: Json, kind: type[T], timeout: float) -> T:
+        def look_for(reply: _ForwardReply) -> list[Forwarded]:
+            self._catchup.refresh()  # the receipts do not tell the copies' places
+            return reply.items
+
+        return await self._send(draft, _ForwardReply, timeout, look_for)
+
+    async def _send(self, draft: Json, kind: type[T], timeout: float, take: Callable[[T], R]) -> R:
+        """`take` gets the receipt, also one that comes when nobody waits for it any more: what is stored after the
+        refresh is not pushed to the session that sent it."""
+
+        def take_late(frame: Frame) -> None:
+            if frame.event == "reply":
+                take(msgspec.json.decode(frame.payload, type=kind))
+            else:
+                self._catchup.refresh()
+
         try:
-            return await self._persist("message.send", draft, kind, timeout)
+            return take(await self._persist("message.send", draft, kind, timeout, take_late))
         except XinyuError as error:
             if not is_temporary(error):
                 raise
@@ -182,13 +200,16 @@ class Chat:
         reply = await self._persist("presence.get", {"user_ids": list(user_ids)}, _Presences, timeout)
         return {presence.user_id: presence for presence in reply.items}
 
-    async def _persist(self, event: str, payload: Mapping[str, object], kind: type[T], timeout: float) -> T:
+    async def _persist(
+        self, event: str, payload: Mapping[str, object], kind: type[T], timeout: float,
+        take_late: TakeLate | None = None,
+    ) -> T:  # fmt: skip
         deadline = self._clock.monotonic() + timeout
         backoff = Backoff(self._tuning.backoff_base_seconds, self._tuning.backoff_cap_seconds, random.Random())
         while True:
             left = deadline - self._clock.monotonic()
             try:
-                raw = await self._socket.request(event, payload, min(left, self._tuning.request_seconds))
+                raw = await self._socket.request(event, payload, min(left, self._tuning.request_seconds), take_late)
                 return msgspec.json.decode(raw, type=kind)
             except msgspec.DecodeError as error:
                 raise ContractViolation(f"{event} answered {error}") from error

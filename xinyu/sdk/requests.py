@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections.abc import Callable
 
 import msgspec
 
 from xinyu.sdk.errors import ApiError, ConnectionLost
 from xinyu.sdk.types import Frame, Refusal
+
+TakeLate = Callable[[Frame], None]
+"""What is done with a reply, or an error, that came when nobody waited for it any more."""
+MOST_LATE = 1000
+"""Late replies that are waited for; beyond, the first are forgotten."""
 
 
 class Requests:
@@ -17,29 +23,40 @@ class Requests:
     def __init__(self) -> None:
         self._ids = itertools.count(1)
         self._pending: dict[str, asyncio.Future[msgspec.Raw]] = {}
+        self._takers: dict[str, TakeLate] = {}
+        self._late: dict[str, TakeLate] = {}  # of those that nobody waits for any more
         self._quiet = asyncio.Event()
         self._quiet.set()
 
-    def open(self) -> tuple[str, asyncio.Future[msgspec.Raw]]:
-        """A new id and where its reply will be; `close` it whatever happens."""
+    def open(self, take_late: TakeLate | None = None) -> tuple[str, asyncio.Future[msgspec.Raw]]:
+        """A new id and where its reply will be; `close` it whatever happens. A reply after that is for `take_late`."""
         request_id = str(next(self._ids))
         answer: asyncio.Future[msgspec.Raw] = asyncio.get_running_loop().create_future()
         self._pending[request_id] = answer
+        if take_late is not None:
+            self._takers[request_id] = take_late
         self._quiet.clear()
         return request_id, answer
 
     def close(self, request_id: str) -> None:
-        """The caller waits no longer; a late reply is dropped, and a failure that he did not wait for is no news."""
-        answer = self._pending.pop(request_id)
+        """The caller waits no longer; a failure that he did not wait for is no news."""
+        answer, take_late = self._pending.pop(request_id), self._takers.pop(request_id, None)
         if answer.done() and not answer.cancelled():
             answer.exception()
+        elif take_late is not None:
+            self._late[request_id] = take_late
+            if len(self._late) > MOST_LATE:
+                del self._late[next(iter(self._late))]
         if not self._pending:
             self._quiet.set()
 
     def answer(self, frame: Frame) -> None:
-        """A `reply` or `error` frame. Raises msgspec.DecodeError when it is malformed."""
+        """A `reply` or `error` frame. Raises msgspec.DecodeError when it is malformed, and what `take_late` does."""
         answer = self._pending.get(frame.id or "")
         if answer is None or answer.done():
+            take_late = self._late.pop(frame.id or "", None) or self._takers.pop(frame.id or "", None)
+            if take_late is not None:
+                take_late(frame)
             return
         if frame.event == "reply":
             answer.set_result(frame.payload)
@@ -50,7 +67,8 @@ class Requests:
         )
 
     def fail(self) -> None:
-        """The socket is gone: nobody knows what became of them."""
+        """The socket is gone: nobody knows what became of them, and nothing comes late."""
+        self._late.clear()
         for answer in self._pending.values():
             if not answer.done():
                 answer.set_exception(ConnectionLost())

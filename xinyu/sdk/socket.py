@@ -28,10 +28,11 @@ from xinyu.sdk.errors import (
     may_pass,
 )
 from xinyu.sdk.handler import Handler
-from xinyu.sdk.requests import Requests
+from xinyu.sdk.requests import Requests, TakeLate
 from xinyu.sdk.types import Drain, Frame, Hello, Trouble, Tuning
 
 T = TypeVar("T")
+Payload = Mapping[str, object]
 log = logging.getLogger("xinyu.sdk")
 
 
@@ -85,8 +86,11 @@ class Socket:
         """Why the last attempt to connect failed."""
         return self._last_error
 
-    async def request(self, event: str, payload: Mapping[str, object], timeout: float) -> msgspec.Raw:
-        """Send one request, waiting for a socket if there is none; the payload of its reply.
+    async def request(
+        self, event: str, payload: Payload, timeout: float, take_late: TakeLate | None = None
+    ) -> msgspec.Raw:
+        """Send one request, waiting for a socket if there is none; the payload of its reply. `take_late` gets a reply
+        that comes over the same socket when this waits no longer.
 
         Raises ApiError for an `error` reply, ConnectionLost, RequestTimeout (after `timeout` seconds in all), or what
         ended the client.
@@ -96,11 +100,11 @@ class Socket:
         try:
             async with asyncio.timeout(timeout):
                 socket = await self._wait_open()
-                return await self._exchange(socket, event, payload)
+                return await self._exchange(socket, event, payload, take_late)
         except TimeoutError:
             raise RequestTimeout(f"no reply to {event} within {timeout:g} s") from None
 
-    async def ask(self, event: str, payload: Mapping[str, object], kind: type[T], timeout: float) -> T:
+    async def ask(self, event: str, payload: Payload, kind: type[T], timeout: float) -> T:
         """As `request`, with the payload as a `kind`. Raises ContractViolation as well, when it is none."""
         raw = await self.request(event, payload, timeout)
         try:
@@ -121,8 +125,8 @@ class Socket:
             await self._changed.wait()
         return self._open
 
-    async def _exchange(self, socket: OpenSocket, event: str, payload: Mapping[str, object]) -> msgspec.Raw:
-        request_id, answer = self._requests.open()
+    async def _exchange(self, socket: OpenSocket, event: str, payload: Payload, late: TakeLate | None) -> msgspec.Raw:
+        request_id, answer = self._requests.open(late)
         try:
             if not await self._put(socket, {"event": event, "id": request_id, "payload": payload}):
                 raise ConnectionLost

@@ -119,6 +119,72 @@ async def test_the_callers_time_is_kept_and_the_error_names_the_id(
     assert (await anext(client.incoming())).seq == 11
 
 
+@pytest.mark.parametrize("ends", ["timeout", "cancel"])
+async def test_a_receipt_that_nobody_waits_for_any_more_gives_the_message_its_place(
+    gateway: FakeGateway, make_client: MakeClient, ends: str
+) -> None:
+    """G3: it was stored after the client looked for it, and is not pushed to the session that sent it."""
+    client = make_client()
+    peer = await connected(gateway, client)
+    task = asyncio.create_task(client.send_text(BOB, "hi", timeout=0.1 if ends == "timeout" else 60.0))
+    asked = await peer.request("message.send")
+    if ends == "cancel":
+        task.cancel()
+    with pytest.raises(SendTimeout if ends == "timeout" else asyncio.CancelledError):
+        await task
+    await peer.serve_sync(item(5, 10))
+    await peer.reply(asked, receipt(11, asked.payload["msg_id"]))
+    assert (await anext(client.incoming())).seq == 11
+
+
+async def test_an_error_that_nobody_waits_for_any_more_is_a_reason_to_look_again(
+    gateway: FakeGateway, make_client: MakeClient
+) -> None:
+    client = make_client()
+    peer = await connected(gateway, client)
+    task = asyncio.create_task(client.send_text(BOB, "hi", timeout=0.1))
+    asked = await peer.request("message.send")
+    with pytest.raises(SendTimeout):
+        await task
+    await peer.serve_sync(item(5, 10))
+    await peer.refuse(asked, 504, "request.deadline")
+    await peer.serve_sync(item(5, 11, record(11, from_id=1)))
+    assert (await anext(client.incoming())).seq == 11
+
+
+async def test_what_is_sent_while_the_client_looks_is_looked_for_again(
+    gateway: FakeGateway, make_client: MakeClient
+) -> None:
+    client = make_client()
+    peer = await connected(gateway, client)
+    first = asyncio.create_task(client.forward(BOB, ["a" * 32], [Talk.user(3)]))
+    await peer.reply(await peer.request("message.send"), {"items": []})
+    await first
+    looking = await peer.request("sync")
+    second = asyncio.create_task(client.forward(BOB, ["b" * 32], [Talk.user(3)]))
+    await peer.reply(await peer.request("message.send"), {"items": []})
+    await second
+    await peer.reply(looking, {"items": [], "more": False})
+    await peer.serve_sync(item(6, 1, record(1, from_id=1), peer=3))
+    assert (await anext(client.incoming())).talk_id == 6
+
+
+async def test_what_is_sent_while_a_new_connection_synchronises_is_looked_for_again(
+    gateway: FakeGateway, make_client: MakeClient
+) -> None:
+    client = make_client()
+    (await connected(gateway, client)).abort()
+    peer = await gateway.accept()
+    await peer.hello()
+    looking = await peer.request("sync")
+    task = asyncio.create_task(client.forward(BOB, ["a" * 32], [Talk.user(3)]))
+    await peer.reply(await peer.request("message.send"), {"items": []})
+    await task
+    await peer.reply(looking, {"items": [], "more": False})
+    await peer.serve_sync(item(6, 1, record(1, from_id=1), peer=3))
+    assert (await anext(client.incoming())).talk_id == 6
+
+
 async def test_a_receipt_of_another_message_is_refused(gateway: FakeGateway, make_client: MakeClient) -> None:
     client = make_client()
     peer = await connected(gateway, client)

@@ -28,7 +28,8 @@ from xinyu.sdk.events import (
     Typing,
     event_of,
 )
-from xinyu.sdk.requests import Requests
+from xinyu.sdk.requests import MOST_LATE, Requests
+from xinyu.sdk.types import Frame
 
 
 @pytest.mark.parametrize("code", [None, 1000, 1001, 1006, 1011, 3000, 3499, 4000, 4400, 4402, 4499])
@@ -119,3 +120,17 @@ async def test_a_request_whose_socket_broke_before_it_was_sent_leaves_no_complai
     gc.collect()
     assert complaints == []
     await requests.quiet()
+
+
+async def test_late_replies_are_taken_once_within_bounds_and_over_the_same_socket() -> None:
+    taken: list[str] = []
+    requests = Requests()
+    ids = [requests.open(lambda frame: taken.append(frame.id or ""))[0] for _ in range(MOST_LATE + 2)]
+    for request_id in ids:
+        requests.close(request_id)
+    for request_id in (ids[0], ids[1], ids[2], ids[2], "999999"):
+        requests.answer(Frame("reply", msgspec.Raw(b"{}"), request_id))
+    assert taken == [ids[2]], "the first were forgotten"
+    requests.fail()
+    requests.answer(Frame("reply", msgspec.Raw(b"{}"), ids[3]))
+    assert taken == [ids[2]]
