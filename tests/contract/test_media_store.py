@@ -14,6 +14,7 @@ from testkit.media import HISTORY, media_world, picture, stage
 from xinyu.kernel.ids import MediaId, UploadId, UserId, new_hex_id
 from xinyu.media.errors import NotAnImage, UploadNotFound
 from xinyu.media.port import EmoticonPort, MediaPort, UploadPort, content_key, part_key
+from xinyu.media.service import MediaService
 from xinyu.media.store import Part, PartOutcome, Upload
 from xinyu.media.store_sql import MediaStoreSql
 from xinyu.media.tables import METADATA
@@ -200,6 +201,12 @@ async def test_removing_nothing_is_quiet(store: MediaStoreSql) -> None:
     assert await store.remove_expired(NOW, 10) is None
     await store.release_assembly(UploadId(new_hex_id()), "a")
     await store.remove_emoticon(ME, 5)
+
+
+async def test_an_upload_id_that_is_none_is_nobodys(store: MediaStoreSql) -> None:
+    for upload_id in ("名字", "", "x" * 500, "F" * 32):
+        with pytest.raises(UploadNotFound):
+            await MediaService(store).get_by_upload(ME, UploadId(upload_id))
 
 
 @pytest.mark.parametrize("way", ["direct", "loopback"])

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import Unauthenticated
-from xinyu.kernel.ids import MAX_JSON_INT, LoginId, UserId
+from xinyu.kernel.ids import MAX_JSON_INT, DeviceId, LoginId, UserId
 from xinyu.telemetry.readings import Reading
 from xinyu.user.port import LoginPort
 from xinyu.user.types import LoginState
@@ -23,6 +23,8 @@ from xinyu.user.types import LoginState
 MAX_TOKEN = 2048
 """Characters of an access token; ours have about 350."""
 MAX_CACHED_LOGINS = 100_000
+MAX_DEVICE_ID = 100
+"""Characters of a device's name."""
 
 
 class Caller(msgspec.Struct, frozen=True):
@@ -34,6 +36,11 @@ class Caller(msgspec.Struct, frozen=True):
     version: int
     expires_at: int
     """Seconds since 1970 (the token's `exp`)."""
+
+    def device(self, named: str) -> DeviceId:
+        """What owns the client's cursors: the device that it `named`, or its login where that is no name."""
+        usable = 0 < len(named) <= MAX_DEVICE_ID and named.isascii() and named.isprintable()
+        return DeviceId(named if usable else self.login_id)
 
 
 class Authenticator(abc.ABC):

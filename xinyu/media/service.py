@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.ids import MediaId, UploadId, UserId
+from xinyu.kernel.ids import MediaId, UploadId, UserId, is_hex_id
 from xinyu.media.assembly import upload_origin
 from xinyu.media.errors import EmoticonNotFound, MediaNotFound, NotAnImage, TooManyEmoticons, UploadNotFound
 from xinyu.media.port import EmoticonPort, MediaPort
@@ -27,7 +27,7 @@ class MediaService(MediaPort):
         return found[0]
 
     async def get_by_upload(self, owner_id: UserId, upload_id: UploadId) -> MediaObject:
-        media = await self._store.find_by_origin(upload_origin(upload_id))
+        media = await self._store.find_by_origin(upload_origin(upload_id)) if is_hex_id(upload_id) else None
         if media is None or media.owner_id != owner_id:
             raise UploadNotFound()
         return media

@@ -14,9 +14,9 @@ from testkit.talks import ANN, BOB, CID, CROWD, DAN, TalkWorld, media_object, ta
 from testkit.waiting import eventually
 from xinyu.gateway.http.routes import message, talk
 from xinyu.gateway.settings import GatewaySettings
-from xinyu.kernel.ids import GroupId, UserId, new_msg_id
+from xinyu.kernel.ids import DeviceId, GroupId, UserId, new_msg_id
 from xinyu.media.types import Emoticon
-from xinyu.message.types import EffectEvent, EntryType
+from xinyu.message.types import DeviceCursor, EffectEvent, EntryType
 
 TO_BOB = {"talk_mode": 1, "to_from_id": BOB}
 TO_ANN = {"talk_mode": 1, "to_from_id": ANN}
@@ -341,6 +341,16 @@ async def test_polling_gets_what_a_device_has_not(rest: Rest) -> None:
     assert page["more"] is False
     nothing = await rest.post(BOB, "message/sync", {"cursors": {str(sent["talk_id"]): 2}, "limit": 10})
     assert [i["messages"] for i in nothing["items"] if i["talk_id"] == sent["talk_id"]] in ([], [[]])
+
+
+@pytest.mark.parametrize(("device_id", "brought"), [("", []), ("phone", [1, 2]), ("é", []), ("x" * 101, [])])
+async def test_what_is_no_name_of_a_device_polls_as_its_login(rest: Rest, device_id: str, brought: list[int]) -> None:
+    for text in ("one", "two"):
+        talk_id = (await rest.say(ANN, TO_BOB, text))["talk_id"]
+    await rest.world.ports.devices.move_cursors([DeviceCursor(BOB, DeviceId("0" * 32), talk_id, 2)])
+    page = await rest.post(BOB, "message/sync", {"device_id": device_id})
+    found = [item["messages"] for item in page["items"] if item["talk_id"] == talk_id]
+    assert [message["sequence"] for messages in found for message in messages] == brought
 
 
 async def test_the_list_shows_names_previews_and_badges(rest: Rest) -> None:

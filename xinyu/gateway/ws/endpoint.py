@@ -24,7 +24,7 @@ from xinyu.gateway.ws.send_queue import AsgiFrameWriter, FrameWriter, SendQueue
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import Unauthenticated, XinyuError
-from xinyu.kernel.ids import DeviceId, SessionId, new_hex_id
+from xinyu.kernel.ids import SessionId, new_hex_id
 from xinyu.presence.types import NodeRef
 from xinyu.telemetry.logs import get_logger
 
@@ -37,7 +37,6 @@ CLOSE_SECONDS = 2.0
 LINGER_SECONDS = 15.0
 """And one that does not end the connection for so long after its close frame."""
 RETRY_MS = 5000
-MAX_DEVICE_ID = 100
 MAX_PLATFORM = 20
 
 
@@ -111,14 +110,13 @@ class WebSocketEndpoint:
     def _connection(
         self, caller: Caller, query: dict[str, str], sync: bool, writer: FrameWriter, send: Send
     ) -> Connection:
-        device_id, platform = query.get("device_id", ""), query.get("platform", "")
-        usable = 0 < len(device_id) <= MAX_DEVICE_ID and device_id.isascii() and device_id.isprintable()
+        platform = query.get("platform", "")
         if not (platform.isascii() and platform.isalnum() and len(platform) <= MAX_PLATFORM):
             platform = caller.platform or "web"
         session = Session(
             session_id=SessionId(new_hex_id()),
             caller=msgspec.structs.replace(caller, platform=platform),
-            device_id=DeviceId(device_id if usable else caller.login_id),
+            device_id=caller.device(query.get("device_id", "")),
             sync=sync,
             at=self._here,
             now=self._clock.monotonic(),

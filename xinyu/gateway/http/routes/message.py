@@ -13,7 +13,6 @@ from xinyu.gateway.http.call import Call, RawRoute, Route
 from xinyu.gateway.present.message import records, sync_json
 from xinyu.gateway.talks import Limit, TalkRequest, msg_id_of, msg_ids_of
 from xinyu.kernel.errors import InvalidInput
-from xinyu.kernel.ids import DeviceId
 from xinyu.message.errors import MessageNotFound, NotYourMessage
 
 ERRORS = MESSAGE_ERRORS
@@ -123,7 +122,7 @@ async def set_status(call: Call[StatusBody]) -> None:
 async def sync(call: Call[SyncBody]) -> object:
     """What a device that polls has not. Moves no cursor."""
     body, services = call.body, call.services
-    device_id = DeviceId(body.device_id or call.login.login_id)
+    device_id = call.login.device(body.device_id)
     page = await call.ports.messages.sync(call.user_id, device_id, body.cursors, body.since_ms, body.limit)
     return await sync_json(page, services.names, services.times)
 
