@@ -127,12 +127,14 @@ class RateLimits:
         self._sends = Rate("send", settings.sends_per_second_per_user, 1, clock, shared)
         self._sockets = Rate("socket", settings.socket_requests_per_second_per_user, 1, clock, shared)
 
-    async def check_request(self, ip: str, user_id: int | None) -> None:
-        """Count a REST request of an address and of a user."""
+    async def check_address(self, ip: str) -> None:
+        """Count a REST request of an address, whoever makes it: before its token is looked at."""
         if ip:
             await self._addresses.hit(ip)
-        if user_id is not None:
-            await self._users.hit(user_id)
+
+    async def check_user(self, user_id: int) -> None:
+        """Count a REST request of a user."""
+        await self._users.hit(user_id)
 
     async def check_send(self, user_id: int, messages: int = 1) -> None:
         """Count messages of a user, however they come."""

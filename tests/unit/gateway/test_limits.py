@@ -6,10 +6,16 @@ from collections import Counter
 from collections.abc import Awaitable
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from testkit.clock import ManualClock
+from testkit.rest import ports_of, rest_client
 from xinyu.gateway import limits
+from xinyu.gateway.auth import Caller
+from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
 from xinyu.gateway.limits import Rate, RateLimits, SharedCounts
+from xinyu.gateway.ports import Ports
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import Overloaded
 
@@ -74,18 +80,37 @@ async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
     clock = ManualClock()
     mine = RateLimits(settings, clock=clock)
     for _ in range(2):
-        await mine.check_request("192.0.2.1", 1)
-    assert await refused(mine.check_request("192.0.2.9", 1)) == 60_000
-    await mine.check_request("192.0.2.1", None)
-    await refused(mine.check_request("192.0.2.1", None))
-    await mine.check_request("", None)
+        await mine.check_user(1)
+    assert await refused(mine.check_user(1)) == 60_000
+    for _ in range(3):
+        await mine.check_address("192.0.2.1")
+    await refused(mine.check_address("192.0.2.1"))
+    await mine.check_address("")
     await mine.check_socket_request(1)
     assert await refused(mine.check_socket_request(1)) == 1000
-    assert {name: n for name, _, n in mine.readings()} == {"xinyu_limited_total": 3, "xinyu_limit_windows": 4}
+    assert {name: n for name, _, n in mine.readings()} == {"xinyu_limited_total": 3, "xinyu_limit_windows": 3}
     for _ in range(1000):
         await mine.check_send(1)
     clock.jump(60)
-    await mine.check_request("192.0.2.1", 1)
+    await mine.check_address("192.0.2.1")
+    await mine.check_user(1)
+
+
+async def test_requests_with_a_bad_token_count_for_their_address() -> None:
+    async def never(_call: Call[NoBody]) -> object:
+        raise AssertionError("nobody is let through")
+
+    async def never_raw(_request: Request, _ports: Ports, _caller: Caller | None) -> Response:
+        raise AssertionError("nobody is let through")
+
+    routes = [Route("/api/v1/json", never), RawRoute("/api/v1/raw", never_raw)]
+    settings = GatewaySettings(requests_per_minute_per_ip=4)
+    async with rest_client(ports_of(), routes, {}, settings) as client:
+        for path in ("json", "raw"):
+            for user_id in (None, -1):
+                await client.post(user_id, path, status=401)
+        for path in ("json", "raw"):
+            assert (await client.post(1, path, status=429))["error"] == "request.overloaded"
 
 
 async def test_gateways_share_a_limit_and_ask_seldom_far_below_it() -> None:

@@ -1,7 +1,7 @@
 """The REST application: routes from the domain modules, one way in for all of them.
 
-Order of a request: trace id → admission → caller → size → body → handler → presenter's JSON. Whatever goes wrong on
-that way comes out as the contract's error envelope, and nothing else does.
+Order of a request: trace id → admission → limit of its address → caller → his limit → size → body → handler →
+presenter's JSON. Whatever goes wrong on that way comes out as the contract's error envelope, and nothing else does.
 """
 
 from __future__ import annotations
@@ -115,16 +115,14 @@ class RestApplication:
             return self._texts.response(XinyuError())
 
     async def _run_json(self, route: Route, request: Request) -> Response:
-        caller = await self._authenticate(request, in_query=False) if route.auth else None
-        ip = client_ip(request)
-        await self._services.limits.check_request(ip, caller.user_id if caller else None)
+        caller = await self._admit(request, route.auth, in_query=False)
         raw = await read_limited(request, self._settings.max_json_bytes)
         request_id = request_id_of(caller.user_id if caller else None, route.path, raw)
         call = Call(
             body=parse_body(raw, route.body),
             services=self._services,
             request_id=request_id,
-            ip=ip,
+            ip=client_ip(request),
             user_agent=request.headers.get("user-agent", "")[:200],
             caller=caller,
         )
@@ -137,9 +135,17 @@ class RestApplication:
         return Response(body, media_type="application/json")
 
     async def _run_raw(self, route: RawRoute, request: Request) -> Response:
-        caller = await self._authenticate(request, in_query=route.token_in_query) if route.auth else None
-        await self._services.limits.check_request(client_ip(request), caller.user_id if caller else None)
+        caller = await self._admit(request, route.auth, in_query=route.token_in_query)
         return await route.handler(request, self._services.ports, caller)
+
+    async def _admit(self, request: Request, auth: bool, in_query: bool) -> Caller | None:
+        """Who calls, where the route asks for it. Raises Overloaded, Unauthenticated."""
+        await self._services.limits.check_address(client_ip(request))
+        if not auth:
+            return None
+        caller = await self._authenticate(request, in_query)
+        await self._services.limits.check_user(caller.user_id)
+        return caller
 
     async def _authenticate(self, request: Request, in_query: bool) -> Caller:
         token = bearer_token(request.headers.get("authorization", ""))
