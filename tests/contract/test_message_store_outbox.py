@@ -107,6 +107,26 @@ async def test_a_row_that_never_arrives_is_put_aside_and_stops_nobody(stores: Me
     assert places(await claim(stores, attempts=3)) == [(pair, second.seq)]
 
 
+async def test_what_was_put_aside_gets_another_chance_when_it_has_rested(stores: MessageStores) -> None:
+    pair = await stores.befriend(ANN, BOB)
+    await stores.append(*(message(ANN, pair) for _ in range(3)))
+    await claim(stores, attempts=0)
+    begin = stores.now_ms
+    stores.now_ms += LEASE_MS
+    late = await stores.say(ANN, pair)
+    await claim(stores, attempts=0)
+    await stores.outbox.settle([(pair, 1)], stores.now_ms)
+    assert await stores.outbox.release(begin, 2, 10) == 0
+    assert await stores.outbox.release(begin + 1, 2, 1) == 1
+    assert await stores.outbox.release(begin + 1, 2, 10) == 1
+    rows = await claim(stores, attempts=3)
+    assert places(rows) == [(pair, 2), (pair, 3)], f"not {late.seq}, which is there since later, nor what is settled"
+    assert [row.attempts for row in rows] == [2, 2], "one is left"
+    stores.now_ms += LEASE_MS
+    assert places(await claim(stores, attempts=3)) == []
+    assert (await stores.outbox.counts()).quarantined == 3
+
+
 async def test_settled_rows_are_gone(stores: MessageStores) -> None:
     pair = await stores.befriend(ANN, BOB)
     await stores.append(*(message(ANN, pair) for _ in range(3)))

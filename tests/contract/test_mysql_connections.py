@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import aiomysql
 import pymysql
@@ -14,7 +14,7 @@ from sqlalchemy.engine import make_url
 
 from xinyu.storage import packets
 from xinyu.storage.errors import StorageUnavailable, UniqueViolation
-from xinyu.storage.packets import Packet, fetch_all
+from xinyu.storage.packets import Packet, Row, Statement, Writes, fetch_all
 from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
 from xinyu.storage.sql import Database, open_database
 
@@ -243,3 +243,46 @@ async def test_looks_of_one_packet_come_back_apart(database: Database, commands:
     assert await database.read(lambda connection: work(connection, ([1, 3], [77], [0]))) == [[1, 3], [], [0]]
     assert len([text for text in commands if "SELECT" in text]) == 1
     assert await database.read(lambda connection: work(connection, ([2],))) == [[2]]
+
+
+class KillsItself(Writes):
+    """Breaks the connection that runs it."""
+
+    def run_each(self, connection: Connection, rows: Sequence[Row]) -> None:
+        raise NotImplementedError("for MySQL only")
+
+    def statements(self, connection: Connection, rows: Sequence[Row]) -> Iterable[Statement]:
+        yield "KILL CONNECTION_ID()", []
+
+
+async def test_a_connection_that_breaks_between_two_answers_of_a_packet_takes_all_of_it_along(
+    database: Database,
+) -> None:
+    tries = []
+
+    def work(connection: Connection) -> None:
+        packet = Packet(connection)
+        packet.add(INSERT, [{"id": 6, "kept": 6, "value": 6}])
+        if not tries:
+            packet.add(KillsItself(), [{}])
+        packet.add(INSERT, [{"id": 7, "kept": 7, "value": 7}])
+        tries.append(1)
+        packet.send()
+
+    before = [row[0] for row in await database.read(values)]
+    await database.write(work)
+    assert len(tries) == 2, "the second on a connection of its own, and from the beginning"
+    assert [row[0] for row in await database.read(values)] == [*before, 6, 7]
+
+
+async def test_looks_that_lose_their_connection_half_way_are_repeated_whole(database: Database) -> None:
+    tries = []
+
+    def work(connection: Connection) -> list[list[object]]:
+        tries.append(1)
+        broken: list[Statement] = [("KILL CONNECTION_ID()", [])] if len(tries) == 1 else []
+        found = fetch_all(connection, [FIND.statement(connection, [1]), *broken, FIND.statement(connection, [2])])
+        return [[row[0] for row in rows] for rows in found]
+
+    assert await database.read(work) == [[1], [2]]
+    assert len(tries) == 2

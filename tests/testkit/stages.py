@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from sqlalchemy.engine import make_url
 
 from testkit.accounts import DOMAINS, least_accounts
 from testkit.engines import address_of
@@ -25,11 +26,14 @@ NO_DATABASE = "mysql://nobody@127.0.0.1:1/nothing"
 """The default DSN of a deployment whose every role has its own."""
 
 
-def stage(name: str, folder: Path, settings: Mapping[str, Any] | None = None) -> Placement:
-    """The processes of config/stages/<name>.yaml, made quick. Needs the run's engines."""
+def stage(
+    name: str, folder: Path, settings: Mapping[str, Any] | None = None, mysql_port: int | None = None
+) -> Placement:
+    """The processes of config/stages/<name>.yaml, made quick. Needs the run's engines. `mysql_port`: where a way to
+    MySQL begins that its processes are to take."""
     shared = merged(merged(QUICK, _shared(folder)), settings or {})
     _migrate(config_of(name), folder, shared)
-    shared = merged(shared, {"storage": _accounts(shared["storage"]["dsn"])})
+    shared = merged(shared, {"storage": _accounts(shared["storage"]["dsn"], mysql_port)})
     return Placement(nodes_of(name, folder, shared), folder, shared["auth"]["admin_secret"], folder / "keys", shared)
 
 
@@ -74,10 +78,12 @@ def _shared(folder: Path) -> dict[str, Any]:
     }
 
 
-def _accounts(admin_dsn: str) -> dict[str, Any]:
+def _accounts(admin_dsn: str, port: int | None) -> dict[str, Any]:
     """Services run with rights on their own tables alone, so that no story passes by reading another's."""
     accounts = least_accounts(dict.fromkeys(DOMAINS, admin_dsn))
-    return {"dsn": NO_DATABASE, "dsn_by_role": {role: account.dsn for role, account in accounts.items()}}
+    urls = {role: make_url(account.dsn) for role, account in accounts.items()}
+    dsns = {role: url.set(port=port or url.port).render_as_string(hide_password=False) for role, url in urls.items()}
+    return {"dsn": NO_DATABASE, "dsn_by_role": dsns}
 
 
 def _migrate(config: Path, folder: Path, settings: Mapping[str, Any]) -> None:

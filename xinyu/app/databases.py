@@ -41,6 +41,7 @@ class Databases:
                     sqlite_inline=storage.sqlite_inline,
                     mysql_pool_size=storage.mysql_pool_size,
                     mysql_lock_wait_seconds=storage.mysql_lock_wait_seconds,
+                    mysql_timeout_seconds=storage.mysql_timeout_seconds,
                     slow_ms=storage.slow_transaction_ms,
                 )
             except (ValueError, ImportError) as error:

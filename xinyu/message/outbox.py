@@ -61,20 +61,32 @@ class OutboxRun:
         self._adopted_all = False
 
     async def run(self) -> None:
-        """Work for ever."""
+        """Work for ever. Raises StorageUnavailable; whoever starts it again goes on where it was."""
         while True:
-            lease_ms = int(self._settings.outbox_lease_seconds * 1000)
-            if await self._replay_what_presence_lost():
-                before_ms = self._before_ms()
-                while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
-                    pass
-                self._adopted_all = True
-                await self._doubt_the_beginning()
-            keep_ms = int(self._settings.outbox_keep_seconds * 1000)
-            while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
-                pass
-            await self._count()
+            await self._sweep()
             await self._clock.sleep(self._settings.outbox_sweep_seconds)
+
+    async def _sweep(self) -> None:
+        lease_ms = int(self._settings.outbox_lease_seconds * 1000)
+        if await self._replay_what_presence_lost():
+            if self._counts.quarantined:
+                await self._give_another_chance()
+            before_ms = self._before_ms()
+            while await self._adopt(before_ms, lease_ms) == CLAIM_ROWS:
+                pass
+            self._adopted_all = True
+            await self._doubt_the_beginning()
+        keep_ms = int(self._settings.outbox_keep_seconds * 1000)
+        while await self._store.remove_done(self._clock.now_ms() - keep_ms, REMOVE_ROWS) == REMOVE_ROWS:
+            pass
+        await self._count()
+
+    async def _give_another_chance(self) -> None:
+        """Rows are quarantined for what is in them, but also where nodes were out of reach for long."""
+        rested_ms = self._clock.now_ms() - int(self._settings.outbox_rest_seconds * 1000)
+        released = await self._store.release(rested_ms, self._settings.outbox_attempts - 1, CLAIM_ROWS)
+        if released:
+            log.info("one delivery more of what is quarantined", count=released)
 
     def _before_ms(self) -> int:
         """What was committed before then is left over: not on its way from memory, nor waiting in delivery's queue (it
@@ -153,8 +165,8 @@ class OutboxRun:
         self._counts = await self._store.counts()
         if self._counts.quarantined > self._alarmed:
             log.error(
-                "outbox rows are quarantined: see message_outbox where quarantined=1; members get these entries when "
-                "they reconnect",
+                "outbox rows are quarantined: see message_outbox where quarantined=1, and what is out of reach; they "
+                "are tried now and then, and members get these entries when they reconnect",
                 count=self._counts.quarantined,
             )
         self._alarmed = self._counts.quarantined

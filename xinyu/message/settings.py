@@ -34,4 +34,7 @@ class MessageSettings(BaseModel):
     )
     outbox_sweep_seconds: float = Field(2.0, gt=0, description="How often left-over outbox rows are looked for.")
     outbox_attempts: int = Field(60, ge=1, description="Deliveries of a row before it is quarantined.")
+    outbox_rest_seconds: float = Field(
+        300.0, gt=0, description="How long a quarantined row rests; then one delivery more is tried, and so on."
+    )
     conversation_cache: int = Field(20_000, ge=1, description="Conversations whose members are remembered.")

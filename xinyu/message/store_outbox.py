@@ -57,6 +57,10 @@ class OutboxStore(abc.ABC):
         end: what they were dispatched to may have lost them."""
 
     @abc.abstractmethod
+    async def release(self, quarantined_before_ms: int, attempts: int, limit: int) -> int:
+        """Take rows out of the quarantine that went there before then, as if `attempts` had been made; how many."""
+
+    @abc.abstractmethod
     async def remove_done(self, done_before_ms: int, limit: int) -> int:
         """Delete delivered rows; how many."""
 

@@ -140,7 +140,7 @@ class Faults:
         engine = self._cluster.around.engine
         if not self._claim(DATABASE):
             return None
-        seconds = self._rng.uniform(0.2, 3.0)
+        seconds = self._rng.uniform(0.2, self._rng.choice((3.0, 3.0, 20.0)))
         engine.away = True
         await asyncio.sleep(seconds)
         engine.away = False

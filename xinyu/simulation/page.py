@@ -186,11 +186,12 @@ class Page:
         return Talk.user(payload["from_id"]) if talk == Talk.user(self.uid) else talk
 
     def _show(self, where: str, body: dict[str, Any]) -> None:
-        if body["msg_id"] in self._sent:
+        seq, msg_id, now = body["sequence"], body["msg_id"], self._rooms.loop.time()
+        if msg_id in self._sent:  # on the screen already, given up perhaps: the push tells its place, as a receipt does
+            self._history.add(Acked(self.name, where, msg_id, seq, now))
             return
-        if self._rooms.counts(where, body["sequence"]):
-            seen = Seen(self.name, where, body["sequence"], body["msg_id"], self._rooms.loop.time())
-            self._history.add(seen)
+        if self._rooms.counts(where, seq):
+            self._history.add(Seen(self.name, where, seq, msg_id, now))
         self._badges[where] += body["from_id"] != self.uid
 
 

@@ -96,6 +96,10 @@ class Database(abc.ABC):
         finally:
             self.counts.writes.observe(time.perf_counter() - begin)
 
+    async def write_lengthy(self, work: Work[T]) -> T:
+        """The same for what may take minutes, as a migration does: no limit of time, nothing counted."""
+        return await self.run_write(work, brief=False)
+
     @abc.abstractmethod
     async def run_read(self, work: Work[T], brief: bool) -> T:
         """The engine's part of `read`."""

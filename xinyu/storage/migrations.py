@@ -92,5 +92,5 @@ async def upgrade(database: Database, history: History) -> SchemaState:
 
     before = await read_state(database, history)
     if before.behind and before.known:
-        await database.write(run)
+        await database.write_lengthy(run)
     return await read_state(database, history)

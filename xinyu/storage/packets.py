@@ -8,7 +8,7 @@ back like any other.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, exc
@@ -103,7 +103,8 @@ def driver_cursor(connection: Connection, text: str) -> Iterator[Any]:
     dialect = connection.dialect
     cursor = connection.connection.cursor()
     try:
-        yield cursor
+        with closing(cursor):  # which reads the answers that nobody has taken
+            yield cursor
     except dialect.loaded_dbapi.Error as error:
         lost = dialect.is_disconnect(error, connection.connection, cursor)
         if lost:
@@ -111,5 +112,3 @@ def driver_cursor(connection: Connection, text: str) -> Iterator[Any]:
         raise exc.DBAPIError.instance(
             text, None, error, dialect.loaded_dbapi.Error, connection_invalidated=lost, dialect=dialect
         ) from error
-    finally:
-        cursor.close()

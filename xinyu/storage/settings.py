@@ -22,4 +22,10 @@ class StorageSettings(BaseModel):
     sqlite_inline: bool = Field(False, description="Run SQLite on the event loop, without threads (simulation).")
     mysql_pool_size: int = Field(10, ge=1, le=200, description="Connections per DSN on MySQL.")
     mysql_lock_wait_seconds: int = Field(2, ge=1, le=50, description="How long a transaction waits for a row lock.")
+    mysql_timeout_seconds: float = Field(
+        10.0,
+        ge=1,
+        le=600,
+        description="How long a unit of work may take on MySQL before its connection is given up.",
+    )
     slow_transaction_ms: int = Field(500, ge=1, description="A transaction over this many milliseconds is logged.")

@@ -28,6 +28,7 @@ def open_database(
     sqlite_inline: bool = False,
     mysql_pool_size: int = 10,
     mysql_lock_wait_seconds: int = 2,
+    mysql_timeout_seconds: float = 0,
     slow_ms: int = 500,
 ) -> Database:
     """The database of a DSN, not yet started. Raises ValueError for a DSN of another kind."""
@@ -42,5 +43,5 @@ def open_database(
         path = Path(url.database)
         return InlineSqliteDatabase(path) if sqlite_inline else SqliteDatabase(path, sqlite_readers, slow_ms)
     if backend in ("mysql", "mariadb"):
-        return MySqlDatabase(dsn, mysql_pool_size, mysql_lock_wait_seconds, slow_ms)
+        return MySqlDatabase(dsn, mysql_pool_size, mysql_lock_wait_seconds, slow_ms, mysql_timeout_seconds)
     raise ValueError(f"{backend!r} is no engine of xinyu; use sqlite:///… or mysql://…")

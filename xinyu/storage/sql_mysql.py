@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Coroutine
+from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import Connection, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
 from xinyu.storage.database import ENDED, Database, T, Work, in_transaction, is_deadlock, is_lost, translated
 from xinyu.storage.errors import StorageUnavailable
+from xinyu.storage.stalls import Stalls, open_connection
 from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
@@ -26,11 +29,15 @@ class MySqlDatabase(Database):
 
     dialect = "mysql"
 
-    def __init__(self, dsn: str, pool_size: int = 10, lock_wait_seconds: int = 2, slow_ms: int = 500) -> None:
+    def __init__(
+        self, dsn: str, pool_size: int = 10, lock_wait_seconds: int = 2, slow_ms: int = 500, timeout_seconds: float = 0
+    ) -> None:
+        """`timeout_seconds`: what a unit of work may take on one connection, reads included; 0 for ever."""
         super().__init__()
         url = sa.make_url(dsn).set(drivername="mysql+aiomysql")
         self.address = url.render_as_string(hide_password=True)
         self._slow_seconds = slow_ms / 1000
+        self._stalls = Stalls(timeout_seconds, self.address)
         self._engine: AsyncEngine = create_async_engine(
             url.update_query_dict({"charset": "utf8mb4"}),
             pool_size=pool_size,
@@ -40,6 +47,7 @@ class MySqlDatabase(Database):
             pool_reset_on_return=None,  # see _reset
             isolation_level="READ COMMITTED",
             connect_args={
+                "async_creator_fn": open_connection,
                 "connect_timeout": 3,
                 "init_command": f"SET SESSION innodb_lock_wait_timeout={lock_wait_seconds}, time_zone='+00:00'",
             },
@@ -59,33 +67,53 @@ class MySqlDatabase(Database):
     async def stop(self) -> None:
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=5)
+        self._stalls.stop()
         await self._engine.dispose()
 
     async def run_read(self, work: Work[T], brief: bool) -> T:
+        def limited(connection: Connection) -> T:
+            with self._stalls.limited(connection):
+                return work(connection)
+
+        begin = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
                 async with self._engine.connect() as connection:
-                    return await connection.run_sync(work)
+                    return await connection.run_sync(limited)
             except exc.SQLAlchemyError as error:
-                if not is_lost(error) or attempt == ATTEMPTS - 1:
+                if not is_lost(error) or attempt == ATTEMPTS - 1 or self._is_over(begin):
                     raise translated(error) from error
                 self._broken_at = time.monotonic()
         raise AssertionError("unreachable")
 
     async def run_write(self, work: Work[T], brief: bool) -> T:
+        def limited(connection: Connection) -> T:
+            with self._stalls.limited(connection):
+                return in_transaction(connection, work)
+
+        return await self._finish(self._write(limited))
+
+    async def write_lengthy(self, work: Work[T]) -> T:
+        return await self._finish(self._write(lambda connection: in_transaction(connection, work)))
+
+    async def _finish(self, writing: Coroutine[Any, Any, T]) -> T:
         # in a task of its own, so that a caller's cancellation leaves the transaction alone
-        task = asyncio.ensure_future(self._write(work))
+        task = asyncio.ensure_future(writing)
         self._in_flight.add(task)
         task.add_done_callback(self._in_flight.discard)
         return await asyncio.shield(task)
 
-    async def _write(self, work: Work[T]) -> T:
-        begin = time.perf_counter()
+    def _is_over(self, begin: float) -> bool:
+        """Whether a unit of work has had its time."""
+        return 0 < self._stalls.seconds <= time.monotonic() - begin
+
+    async def _write(self, transaction: Work[T]) -> T:
+        begin = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
                 async with self._engine.connect() as connection:
-                    result = await connection.run_sync(in_transaction, work)
-                if (seconds := time.perf_counter() - begin) > self._slow_seconds:
+                    result = await connection.run_sync(transaction)
+                if (seconds := time.monotonic() - begin) > self._slow_seconds:
                     log.warning(
                         "slow transaction; see the database's process list",
                         address=self.address,
@@ -94,7 +122,7 @@ class MySqlDatabase(Database):
                 return result
             except exc.SQLAlchemyError as error:
                 lost = is_lost(error)
-                if not (lost or is_deadlock(error)) or attempt == ATTEMPTS - 1:
+                if not (lost or is_deadlock(error)) or attempt == ATTEMPTS - 1 or self._is_over(begin):
                     raise translated(error) from error
                 self.counts.repeated += 1
                 if lost:

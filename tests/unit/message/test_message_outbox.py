@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from testkit.contacts import port_of
 from testkit.logs import followed, named
 from testkit.messages import ANN, BOB, MessageStores, message, message_database
 from testkit.waiting import eventually
+from xinyu.app.lifecycle import Runs
 from xinyu.delivery.port import Backlog, DeliveryPort
 from xinyu.delivery.types import Completion, Push, QueueState
 from xinyu.kernel.errors import Overloaded, Unavailable
@@ -27,7 +27,7 @@ from xinyu.message.types import Entry
 from xinyu.presence.port import PresencePort
 from xinyu.storage.errors import StorageUnavailable
 
-SETTINGS = MessageSettings(outbox_attempts=3)
+SETTINGS = MessageSettings(outbox_attempts=3, outbox_rest_seconds=30.0)
 
 
 class Process:
@@ -45,7 +45,7 @@ class Process:
         self.asked = 0
         presence = port_of(PresencePort, incarnation=self._incarnation)
         self.outbox = OutboxRun(stores.outbox, self.pusher, presence, clock, SETTINGS, backlog)
-        self._runs: list[asyncio.Task[None]] = []
+        self._runs = Runs(clock)
 
     async def _dispatch(self, pushes: list[Push]) -> None:
         if self.refusing:
@@ -59,13 +59,11 @@ class Process:
         return self.incarnation
 
     def start(self) -> None:
-        self._runs = [asyncio.create_task(self.pusher.run()), asyncio.create_task(self.outbox.run())]
+        self._runs.start("pusher", self.pusher)
+        self._runs.start("outbox", self.outbox)
 
     async def kill(self) -> None:
-        for run in self._runs:
-            run.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await run
+        await self._runs.stop()
 
     @property
     def seqs(self) -> list[int]:
@@ -107,6 +105,10 @@ class World:
 
     async def left(self) -> int:
         return (await self.stores.outbox.counts()).pending
+
+
+async def _away(done_before_ms: int, limit: int) -> int:
+    raise StorageUnavailable()
 
 
 @pytest.fixture
@@ -175,6 +177,38 @@ async def test_what_was_not_completed_comes_again_after_its_lease_and_then_is_pu
     (second,) = await world.commit()
     process.pusher.push([second])
     await eventually(lambda: process.seqs[-1] == 2)
+    await process.kill()
+
+
+async def test_what_could_not_arrive_for_however_long_arrives_when_it_can(world: World) -> None:
+    """G4: nothing is given up, though it is tried seldom."""
+    process = world.process()
+    process.start()
+    await process.swept()
+    process.pusher.push(await world.commit())
+    await process.later(lambda: process.reading("xinyu_outbox_quarantined") == 1)
+    tried = len(process.seqs)
+    await process.later(lambda: len(process.seqs) > tried + 2)
+    await process.pusher.complete([Completion(world.pair, 1)])
+    await process.later(lambda: process.reading("xinyu_outbox_quarantined") == 0)
+    await eventually(lambda: _nothing_left(world))
+    await process.kill()
+
+
+async def test_left_over_pushes_are_adopted_soon_after_an_outage_of_the_database(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G4: however long it was away, they are looked for at the usual pace."""
+    process = world.process()
+    process.start()
+    await process.swept()
+    with monkeypatch.context() as outage:
+        outage.setattr(world.stores.outbox, "remove_done", _away)
+        asked = process.asked
+        await process.later(lambda: process.asked >= asked + 20)
+    await world.commit()
+    world.clock.jump(SETTINGS.outbox_stale_seconds + SETTINGS.outbox_sweep_seconds)
+    await eventually(lambda: process.seqs == [1])
     await process.kill()
 
 

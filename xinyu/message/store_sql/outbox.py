@@ -21,7 +21,15 @@ from xinyu.storage.sql import Database
 
 _O, _E, _C, _I = OUTBOX.c, ENTRY.c, CONVERSATION.c, INTERVAL.c
 _MY_ROW = sa.and_(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at"))
-_QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1)
+_QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1, lease_until_ms=bindparam("since"))
+"""Of a quarantined row `lease_until_ms` tells since when it is one."""
+_RELEASE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=0, lease_until_ms=0, attempts=bindparam("made"))
+_RESTED = (
+    sa.select(_O.conversation_id, _O.seq)
+    .where(_O.done_ms.is_(None), _O.quarantined == 1, _O.lease_until_ms < bindparam("before"))
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
 _TAKE = PreparedByKey(
     sa.update(OUTBOX).values(
         owner=bindparam("me"), lease_until_ms=bindparam("until"), attempts=_O.attempts + sa.literal_column("1")
@@ -97,7 +105,7 @@ class OutboxStoreSql(OutboxStore):
             tired = [row for row in rows if row.attempts >= max_attempts]
             mine = [row for row in rows if row.attempts < max_attempts]
             if tired:
-                connection.execute(_QUARANTINE, [_place(row) for row in tired])
+                connection.execute(_QUARANTINE, [{**_place(row), "since": now_ms} for row in tired])
             taken = {"me": owner, "until": now_ms + lease_ms}
             _TAKE.run(connection, [{**_place(row), **taken} for row in mine])
             return mine
@@ -113,6 +121,15 @@ class OutboxStoreSql(OutboxStore):
             held = sa.update(OUTBOX).where(_O.done_ms.is_(None), _O.lease_until_ms > 0).values(lease_until_ms=0)
             connection.execute(held)
             return int(connection.execute(undone).rowcount)
+
+        return await self._db.write(work)
+
+    async def release(self, quarantined_before_ms: int, attempts: int, limit: int) -> int:
+        def work(connection: Connection) -> int:
+            rested = connection.execute(_RESTED, {"before": quarantined_before_ms, "most": limit}).all()
+            if rested:
+                connection.execute(_RELEASE, [{**_place(row), "made": attempts} for row in rested])
+            return len(rested)
 
         return await self._db.write(work)
 
