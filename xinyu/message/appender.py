@@ -33,6 +33,8 @@ BUSY_SECONDS = 5.0
 """How long a message waits for a conversation that other transactions hold."""
 OVERDUE_SECONDS = 0.05
 """From here on a transaction is no longer waited for by those that have nothing to do with it."""
+ALARM_SECONDS = 0.001
+"""At least so long until it is looked at again, lest clocks that disagree make it a busy wait."""
 LEAVING_TURNS = 6
 """Turns of the event loop between two transactions where there is one lane, as on SQLite, whose statements hold up the
 loop: so many until what the first has decided is on the sockets, and what has arrived there meanwhile in the queue."""
@@ -81,6 +83,7 @@ class Appender:
         self._idle: deque[asyncio.Event] = deque()
         self._begun: dict[asyncio.Event, float] = {}
         """When the lanes at work began, the oldest first."""
+        self._alarm: asyncio.TimerHandle | None = None
         self._in_flight: set[ConversationId] = set()
         self._known: LRUCache[ConversationId, Membership] = LRUCache(settings.conversation_cache)
         self.counts = AppendCounts()
@@ -92,15 +95,18 @@ class Appender:
             raise QueueFull(retry_after_ms=RETRY_MS)
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        if self._idle and self._may_begin():
-            self._idle.popleft().set()
+        self._call_lane()
         return await waiting.outcome
 
     async def run(self) -> None:
         """Work for ever."""
-        async with asyncio.TaskGroup() as group:
-            for _ in range(self._lanes):
-                group.create_task(self._run_lane(asyncio.Event()))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._lanes):
+                    group.create_task(self._run_lane(asyncio.Event()))
+        finally:
+            if self._alarm is not None:
+                self._alarm.cancel()
 
     async def drained(self) -> None:
         """Return when nothing waits to be stored."""
@@ -151,20 +157,42 @@ class Appender:
                 del self._begun[wake]
                 self._in_flight -= conversations
 
+    def _call_lane(self) -> None:
+        """Have what waits looked at by a lane that has nothing to do."""
+        if self._queue and self._idle:
+            if self._may_begin():
+                self._idle.popleft().set()
+            else:
+                self._look_again_when_overdue()
+
+    def _look_again_when_overdue(self) -> None:
+        if self._alarm is None:
+            left = next(iter(self._begun.values())) + OVERDUE_SECONDS - self._clock.monotonic()
+            self._alarm = asyncio.get_running_loop().call_later(max(left, ALARM_SECONDS), self._look_again)
+
+    def _look_again(self) -> None:
+        self._alarm = None
+        self._call_lane()
+
     def _may_begin(self) -> bool:
         """Whether a lane that has nothing to do may begin a batch."""
         if not self._begun or len(self._queue) >= self._batch_size:
             return True
-        return self._clock.monotonic() - next(iter(self._begun.values())) > OVERDUE_SECONDS
+        return self._clock.monotonic() - next(iter(self._begun.values())) >= OVERDUE_SECONDS
 
     def _take(self) -> list[_Waiting]:
         """The next batch: the oldest that wait, those left out whose conversation is in flight."""
         queue, batch = self._queue, list[_Waiting]()
-        if not queue or not self._may_begin():
+        if not queue:
+            return batch
+        if not self._may_begin():
+            self._look_again_when_overdue()
             return batch
         skipped: list[_Waiting] = []
         while queue and len(batch) < self._batch_size and len(skipped) < MAX_SKIPPED:
             waiting = queue.popleft()
+            if waiting.outcome.done():  # who sent it is gone, and sends again what matters to him
+                continue
             (skipped if waiting.item.conversation_id in self._in_flight else batch).append(waiting)
         queue.extendleft(reversed(skipped))
         return batch

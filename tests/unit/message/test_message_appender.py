@@ -313,6 +313,20 @@ async def test_a_further_lane_opens_when_a_transaction_takes_long(tmp_path: Path
         assert seqs(await asyncio.gather(*tasks)) == [1, 2]
 
 
+async def test_what_waits_already_opens_a_lane_when_a_transaction_takes_long(tmp_path: Path) -> None:
+    async with append_world(tmp_path, lanes=2) as world:
+        world.log.gate.clear()
+        tasks = world.send(message(ANN, world.pair))
+        await eventually(lambda: world.log.batches == [1])
+        tasks += world.send(message(ANN, world.crowd))
+        await _settle_down()
+        assert world.log.batches == [1]
+        world.clock.jump(OVERDUE_SECONDS)
+        await eventually(lambda: world.log.batches == [1, 1])
+        world.log.gate.set()
+        assert seqs(await asyncio.gather(*tasks)) == [1, 2]
+
+
 async def test_a_conversation_is_in_one_transaction_at_a_time(tmp_path: Path) -> None:
     async with append_world(tmp_path, lanes=3, batch_size=2) as world:
         world.log.gate.clear()
