@@ -158,6 +158,25 @@ class PreparedIn:
         return text.replace(self._marker, f"({', '.join([mark] * len(values))})"), values
 
 
+class PreparedSelect:
+    """A SELECT each of whose parameters is one value."""
+
+    def __init__(self, statement: sa.Select[Any]) -> None:
+        self._statement = statement
+        self._compiled: dict[str, tuple[str, Sequence[str], Row]] = {}
+
+    def statement(self, connection: Connection, row: Row) -> Statement:
+        """For `fetch_all`, with others. `row` has the values of the parameters."""
+        found = self._compiled.get(connection.dialect.name)
+        if found is None:
+            compiled = self._statement.compile(dialect=connection.dialect)
+            own: Row = {name: value for name, value in compiled.params.items() if value is not None}
+            found = (str(compiled), tuple(compiled.positiontup or ()), own)
+            self._compiled[connection.dialect.name] = found
+        text, names, own = found
+        return text, [row[name] if name in row else own[name] for name in names]
+
+
 class PreparedAt:
     """A SELECT of the rows at keys of several columns, many of them in one statement."""
 

@@ -6,16 +6,18 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from xinyu.kernel.ids import LoginId, UserId
+from xinyu.storage.prepared import PreparedIn
 from xinyu.storage.schema import for_update
 from xinyu.storage.sql import Database
 from xinyu.user.store import LoginStore, NewLogin
 from xinyu.user.tables import accounts, logins
 from xinyu.user.types import EndedLogin, LoginState
 
-_STATES = (
+_STATES = PreparedIn(
     sa.select(logins.c.login_id, logins.c.user_id, accounts.c.token_version, accounts.c.disabled, logins.c.ended_ms)
     .join_from(logins, accounts, accounts.c.id == logins.c.user_id)
-    .where(logins.c.login_id.in_(sa.bindparam("login_ids", expanding=True)))
+    .where(logins.c.login_id.in_(sa.bindparam("login_ids", expanding=True))),
+    "login_ids",
 )
 _ENDED = (
     sa.select(logins.c.user_id, logins.c.login_id, logins.c.ended_ms)
@@ -34,10 +36,9 @@ class SqlLoginStore(LoginStore):
 
     async def list_states(self, login_ids: list[LoginId]) -> dict[LoginId, tuple[UserId, LoginState]]:
         def work(connection: Connection) -> dict[LoginId, tuple[UserId, LoginState]]:
-            rows = connection.execute(_STATES, {"login_ids": login_ids})
             return {
                 LoginId(login_id): (UserId(user_id), LoginState(version, ended_ms > 0, bool(disabled)))
-                for login_id, user_id, version, disabled, ended_ms in rows
+                for login_id, user_id, version, disabled, ended_ms in _STATES.fetch(connection, login_ids)
             }
 
         return await self._db.read(work, brief=True)

@@ -14,6 +14,8 @@ from xinyu.message.store_sql.tables import CONVERSATION, CURSOR, DEVICE, ENTRY, 
 from xinyu.message.store_sql.views import JOINED, own_unread, read_marks, ref_of
 from xinyu.message.store_sql.visible import read_sight
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, SyncItem, SyncPage
+from xinyu.storage.packets import fetch_all
+from xinyu.storage.prepared import PreparedSelect
 from xinyu.storage.schema import AnyRow, upsert
 from xinyu.storage.sql import Database
 
@@ -33,8 +35,10 @@ _HEAD = sa.case((_M.active == 1, _C.last_seq), else_=_LAST_LEAVE)
 SYNC_CONVERSATIONS = 500
 """Conversations of one page."""
 
-_KNOWN = sa.select(_D.catching_up).where(_D.user_id == sa.bindparam("user"), _D.device_id == sa.bindparam("device"))
-_STANDING = (
+_KNOWN = PreparedSelect(
+    sa.select(_D.catching_up).where(_D.user_id == sa.bindparam("user"), _D.device_id == sa.bindparam("device"))
+)
+_STANDING = PreparedSelect(
     sa.select(_C.id, _HEAD.label("head"), sa.func.coalesce(_CU.seq, _FIRST_JOIN).label("cursor"))
     .select_from(
         JOINED.outerjoin(
@@ -44,7 +48,7 @@ _STANDING = (
     )
     .where(_M.user_id == sa.bindparam("user"))
 )
-"""These two run at every connect, so they are built once."""
+"""These two run at every connect."""
 _ENTRIES = (
     sa.select(ENTRY)
     .where(
@@ -159,9 +163,9 @@ class DeviceStoreSql(DeviceStore):
 def _look(connection: Connection, user_id: UserId, device_id: DeviceId) -> tuple[int | None, list[DeviceState]]:
     """Whether pushes are owed to a device (None: it never connected), and where it stands."""
     named = {"user": user_id, "device": device_id}
-    known = connection.execute(_KNOWN, named).scalar_one_or_none()
-    rows = connection.execute(_STANDING, named)
-    return known, [DeviceState(id_, head, min(cursor, head)) for id_, head, cursor in rows if head is not None]
+    known, rows = fetch_all(connection, [_KNOWN.statement(connection, named), _STANDING.statement(connection, named)])
+    catching_up = known[0][0] if known else None
+    return catching_up, [DeviceState(id_, head, min(cursor, head)) for id_, head, cursor in rows if head is not None]
 
 
 def _register(
