@@ -70,6 +70,8 @@ def _text(route: Route | RawRoute) -> str:
         notes.append("The token may also be in the query, as `token`.")
     if isinstance(route, Route) and route.replay:
         notes.append("Repeated within `gateway.replay_window_seconds`, it is answered from memory and not run again.")
+    if isinstance(route, Route) and route.taken:
+        notes.append("Repeated within `gateway.replay_window_seconds`, it is not refused because the first time took.")
     return " ".join(notes)
 
 

@@ -22,7 +22,9 @@ class GatewaySettings(BaseModel):
 
     request_timeout_seconds: float = Field(15.0, gt=0, description="A REST request takes no longer.")
     max_json_bytes: int = Field(1_048_576, ge=1024, description="Largest JSON body, in bytes.")
-    replay_window_seconds: float = Field(30.0, gt=0, description="How long a create is answered from memory.")
+    replay_window_seconds: float = Field(
+        8.0, gt=0, description="How long a create is answered from memory. Web clients repeat after 5.5 s."
+    )
     replay_window_size: int = Field(10_000, ge=1, description="How many creates are remembered.")
     max_requests: int = Field(
         20_000, ge=1, description="Requests of all clients that run at once, REST and socket, before more are refused."

@@ -79,7 +79,7 @@ def ports_over(world: ContactWorld) -> Ports:
 
 @pytest.fixture
 async def client(tmp_path: Any) -> AsyncIterator[Client]:
-    settings = GatewaySettings(replay_window_seconds=0.001)
+    settings = GatewaySettings()
     async with migrated_database(f"sqlite:///{tmp_path / 'contact.db'}") as database:
         world = ContactWorld(database, ManualClock(), RecordingMessage(), ContactSettings())
         texts = ErrorTexts({code: text for module in MODULES for code, text in module.ERRORS.items()})
@@ -127,6 +127,18 @@ async def test_applying_and_accepting(client: Client) -> None:
             }
         ]
     }
+
+
+async def test_applying_again_is_another_application_unless_it_was_repeated_by_the_client(client: Client) -> None:
+    for _ in range(2):
+        for _ in range(2):
+            assert await client.post(ANN, "contact-apply/create", user_id=BOB, remark="hi") == {}
+        (item,) = (await client.post(BOB, "contact-apply/list"))["items"]
+        await client.post(BOB, "contact-apply/decline", apply_id=item["id"])
+    await client.befriend(ANN, BOB)
+    refused = await client.refused(ANN, "contact-apply/create", user_id=BOB, remark="again")
+    assert refused == (409, "对方已经是你的好友")
+    assert await client.post(ANN, "contact-apply/create", user_id=BOB, remark="hi") == {}
 
 
 async def test_lists_are_empty_and_never_null(client: Client) -> None:

@@ -199,6 +199,33 @@ async def test_repeating_a_create_at_once_makes_one_group(rest: RestClient) -> N
     assert len((await rest.post(OWNER, "group/list"))["items"]) == 1
 
 
+async def test_a_group_that_was_dismissed_is_made_anew(rest: RestClient) -> None:
+    first = await new_group(rest, ANNA)
+    await rest.post(OWNER, "group/dismiss", {"group_id": first})
+    second = await new_group(rest, ANNA)
+    assert second == await new_group(rest, ANNA) != first
+    assert [item["group_id"] for item in (await rest.post(ANNA, "group/list"))["items"]] == [second]
+
+
+async def test_leaving_twice_is_done_once_unless_he_was_brought_back(rest: RestClient) -> None:
+    one = {"group_id": await new_group(rest, ANNA)}
+    for _ in range(2):
+        assert await rest.post(ANNA, "group/secede", one) == {}
+        assert await rest.post(ANNA, "group/secede", one) == {}, "the client's automatic repetition"
+        assert (await rest.post(ANNA, "group/list"))["items"] == []
+        await rest.post(OWNER, "group/invite", {**one, "user_ids": [ANNA]})
+        assert len((await rest.post(ANNA, "group/list"))["items"]) == 1
+    await rest.post(BORIS, "group/secede", one, 404)
+
+
+async def test_a_group_may_be_handed_over_and_back_and_over(rest: RestClient) -> None:
+    one = {"group_id": await new_group(rest, ANNA)}
+    for owner, heir in ((OWNER, ANNA), (OWNER, ANNA), (ANNA, OWNER), (OWNER, ANNA)):
+        assert await rest.post(owner, "group/handover", {**one, "user_id": heir}) == {}
+    [item] = (await rest.post(OWNER, "group/list"))["items"]
+    assert item["leader"] == ANNA
+
+
 async def test_a_change_that_is_pending_is_unavailable_not_done(rest: RestClient, world: GroupWorld) -> None:
     group_id = await new_group(rest, ANNA)
     world.conversations.away = True

@@ -24,7 +24,7 @@ from xinyu.gateway.auth import Authenticator, Caller
 from xinyu.gateway.http.body import parse_body, read_limited
 from xinyu.gateway.http.call import Call, RawRoute, Route
 from xinyu.gateway.http.errors import ErrorTexts
-from xinyu.gateway.http.replay import ReplayWindow, request_id_of
+from xinyu.gateway.http.replay import ReplayWindow, request_key
 from xinyu.gateway.services import GatewayServices
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import DeadlineExceeded, Unauthenticated, XinyuError
@@ -117,11 +117,9 @@ class RestApplication:
     async def _run_json(self, route: Route, request: Request) -> Response:
         caller = await self._admit(request, route.auth, in_query=False)
         raw = await read_limited(request, self._settings.max_json_bytes)
-        request_id = request_id_of(caller.user_id if caller else None, route.path, raw)
         call = Call(
             body=parse_body(raw, route.body),
             services=self._services,
-            request_id=request_id,
             ip=client_ip(request),
             user_agent=request.headers.get("user-agent", "")[:200],
             caller=caller,
@@ -131,8 +129,21 @@ class RestApplication:
             result = await route.handler(call)
             return msgspec.json.encode({} if result is None else result)
 
-        body = await self._replays.once(request_id, run) if caller and route.is_replayed(call.body) else await run()
+        body = await self._answer(route, call, raw, run) if caller else await run()
         return Response(body, media_type="application/json")
+
+    async def _answer(
+        self, route: Route, call: Call[msgspec.Struct], raw: bytes, run: Callable[[], Awaitable[bytes]]
+    ) -> bytes:
+        """The answer of `run`, or of an earlier one of the same request, as the route says of repetitions."""
+        if route.taken:
+            return await self._replays.again(request_key(call.user_id, route.path, raw), run, route.taken)
+        if route.is_replayed(call.body):
+            return await self._replays.once(request_key(call.user_id, route.path, raw), run)
+        body = await run()
+        if route.undoes:
+            self._replays.forget(call.user_id, route.undoes)
+        return body
 
     async def _run_raw(self, route: RawRoute, request: Request) -> Response:
         caller = await self._admit(request, route.auth, in_query=route.token_in_query)

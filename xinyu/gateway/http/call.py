@@ -14,7 +14,7 @@ from starlette.responses import Response
 from xinyu.gateway.auth import Caller
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.services import GatewayServices
-from xinyu.kernel.errors import Unauthenticated
+from xinyu.kernel.errors import Unauthenticated, XinyuError
 from xinyu.kernel.ids import UserId
 
 BodyT = TypeVar("BodyT", bound=msgspec.Struct)
@@ -30,8 +30,6 @@ class Call(Generic[BodyT]):
 
     body: BodyT
     services: GatewayServices
-    request_id: str
-    """The same for a client's automatic repetition of the same POST (user, path, body): key of replay windows."""
     ip: str
     user_agent: str
     caller: Caller | None = None
@@ -68,6 +66,8 @@ class Route:
     `body` is a Struct whose fields have defaults wherever the contract lets a client leave them out; numbers may come
     as numeric strings (CONTRACT.md section 1.0). With `replay`, a repetition of the same request by the same user
     within the replay window is answered with the first answer and not run again; a function of the body tells which.
+    With `taken`, it is run again, and answered with the first answer when one of these errors says that the first run
+    took. After a route that `undoes` another one, that one's requests of the same user are run again.
     """
 
     path: str
@@ -75,6 +75,8 @@ class Route:
     body: type[msgspec.Struct] = NoBody
     auth: bool = True
     replay: bool | Callable[[Any], bool] = False
+    taken: tuple[type[XinyuError], ...] = ()
+    undoes: str = ""
 
     def is_replayed(self, body: object) -> bool:
         """Whether a repetition of a request with this body is answered from the replay window."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from xinyu.contact.errors import ApplicationNotFound
+from xinyu.contact.errors import AlreadyContacts, ApplicationNotFound, TooManyApplications
 from xinyu.contact.types import ApplicationId
 from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
@@ -73,7 +73,7 @@ async def unread_num(call: Call[NoBody]) -> object:
 
 
 ROUTES: list[Route | RawRoute] = [
-    Route("/api/v1/contact-apply/create", create, CreateBody, replay=True),
+    Route("/api/v1/contact-apply/create", create, CreateBody, taken=(AlreadyContacts, TooManyApplications)),
     Route("/api/v1/contact-apply/accept", accept, AnswerBody),
     Route("/api/v1/contact-apply/decline", decline, AnswerBody),
     Route("/api/v1/contact-apply/list", list_pending),

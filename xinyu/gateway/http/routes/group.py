@@ -10,6 +10,7 @@ from xinyu.gateway.http.body import IdNumber
 from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.present.group import detail_json, friends_json, group_item, members_json
+from xinyu.group.errors import NothingToLeave, PermissionDenied
 from xinyu.group.types import MUTED_FOR_GOOD_MS
 from xinyu.kernel.ids import GroupId, UserId
 from xinyu.message.types import group_ref
@@ -28,6 +29,7 @@ ERRORS: dict[str, str] = {
     "group.bad_text": "名称或内容为空或过长",
 }
 
+CREATE = "/api/v1/group/create"
 Switch = Literal[1, 2]
 """1 on, 2 off."""
 
@@ -205,7 +207,7 @@ async def _contacts_among(call: Call[CreateBody] | Call[UsersBody], user_ids: li
 
 
 ROUTES: list[Route | RawRoute] = [
-    Route("/api/v1/group/create", create, CreateBody, replay=True),
+    Route(CREATE, create, CreateBody, replay=True),
     Route("/api/v1/group/list", list_groups),
     Route("/api/v1/group/detail", detail, GroupBody),
     Route("/api/v1/group/member-list", member_list, GroupBody),
@@ -213,12 +215,12 @@ ROUTES: list[Route | RawRoute] = [
     Route("/api/v1/group/invite", invite, UsersBody),
     Route("/api/v1/group/get-invite-friends", get_invite_friends, GroupBody),
     Route("/api/v1/group/remove-member", remove_member, UsersBody),
-    Route("/api/v1/group/secede", secede, GroupBody, replay=True),
-    Route("/api/v1/group/dismiss", dismiss, GroupBody),
-    Route("/api/v1/group/handover", handover, UserBody, replay=True),
+    Route("/api/v1/group/secede", secede, GroupBody, taken=(NothingToLeave,)),
+    Route("/api/v1/group/dismiss", dismiss, GroupBody, undoes=CREATE),
+    Route("/api/v1/group/handover", handover, UserBody, taken=(PermissionDenied,)),
     Route("/api/v1/group/assign-admin", assign_admin, UserSwitchBody),
     Route("/api/v1/group/no-speak", no_speak, UserSwitchBody),
     Route("/api/v1/group/mute", mute, SwitchBody),
     Route("/api/v1/group/remark-update", remark_update, RemarkBody),
 ]
-"""`replay`: repeated, these would make a second group, or fail because the first time took."""
+"""`replay`: repeated, it would make a second group. `taken`: what these are refused with after the first time took."""
