@@ -28,6 +28,7 @@ READY_SECONDS = 90.0
 CHANGES = (
     "gateway.requests_per_minute_per_user=100000000",
     "gateway.requests_per_minute_per_ip=100000000",
+    "gateway.handshakes_per_minute_per_ip=100000000",
     "gateway.sends_per_second_per_user=1000000",
     "gateway.drain_seconds=0.5",
     "group.max_members=2000",

@@ -181,6 +181,7 @@ def _overlay(data: Path, http: int, admin: int) -> dict[str, Any]:
             "ws_port": http,
             "requests_per_minute_per_user": 100_000_000,
             "requests_per_minute_per_ip": 100_000_000,
+            "handshakes_per_minute_per_ip": 100_000_000,
             "sends_per_second_per_user": 1_000_000,
             "socket_requests_per_second_per_user": 1_000_000,
             "drain_seconds": 0.5,

@@ -35,6 +35,7 @@ CHANGES = (
     "gateway.catch_up_limit=5000",
     "gateway.requests_per_minute_per_user=0",
     "gateway.requests_per_minute_per_ip=0",
+    "gateway.handshakes_per_minute_per_ip=0",
     "user.logins_per_address=0",
     "user.argon2_time_cost=1",
     "user.argon2_memory_kib=8",

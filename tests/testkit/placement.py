@@ -51,6 +51,7 @@ QUICK: dict[str, Any] = {
     "gateway": {
         "requests_per_minute_per_user": 0,
         "requests_per_minute_per_ip": 0,
+        "handshakes_per_minute_per_ip": 0,
         "sends_per_second_per_user": 0,
         "socket_requests_per_second_per_user": 0,
         "cursor_flush_seconds": 1.0,

@@ -45,7 +45,7 @@ QUICK_PASSWORDS = UserSettings(argon2_time_cost=1, argon2_memory_kib=8, accept_p
 class MemorySocket:
     """A client of the ASGI endpoint without a network: what it sends and gets are ASGI messages."""
 
-    def __init__(self, process: Process, path: str, query: str) -> None:
+    def __init__(self, process: Process, path: str, query: str, ip: str = "") -> None:
         self.frames: list[Json] = []
         """Everything received, decoded."""
         self.close_code: int | None = None
@@ -57,7 +57,7 @@ class MemorySocket:
         self.reads.set()
         self.scope: Json = {
             "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": query.encode("latin-1"),
-            "headers": [(b"cookie", b"token")], "extensions": {},
+            "headers": [(b"cookie", b"token")], "extensions": {}, "client": (ip, 1) if ip else None,
         }  # fmt: skip
         self._incoming: asyncio.Queue[Json] = asyncio.Queue()
         self._incoming.put_nowait({"type": "websocket.connect"})
@@ -211,10 +211,10 @@ class SocketWorld:
         draft = NewMessage(ref, msg_id or new_msg_id(), EntryType.TEXT, {"content": text})
         return await self.ports.messages.send(sender, draft)
 
-    def dial(self, token: str, path: str = "/wss/default.io", **query: str) -> MemorySocket:
-        """Connect, whatever comes of it."""
+    def dial(self, token: str, path: str = "/wss/default.io", ip: str = "", **query: str) -> MemorySocket:
+        """Connect, whatever comes of it; `ip` is the address it is counted for."""
         given = "".join(f"&{name}={value}" for name, value in query.items())
-        socket = MemorySocket(self.process, path, f"token={token}{given}")
+        socket = MemorySocket(self.process, path, f"token={token}{given}", ip)
         self._sockets.append(socket)
         return socket
 

@@ -122,7 +122,7 @@ class HttpListener:
                 access_log=False,
                 server_header=False,
                 date_header=False,
-                proxy_headers=False,  # on REST alone, see below
+                proxy_headers=False,  # see with_websocket
                 backlog=BACKLOG,
                 timeout_keep_alive=120,
                 timeout_graceful_shutdown=5,
@@ -184,15 +184,17 @@ def bound_socket(setting: str, host: str, port: int) -> socket.socket:
     return listener
 
 
-def behind_proxies(app: ASGIApp, trusted: str) -> ASGIApp:
-    """REST with the client's address as the proxies of `trusted` tell it (X-Forwarded-For, X-Forwarded-Proto)."""
-    return cast(ASGIApp, ProxyHeadersMiddleware(app, trusted))  # type: ignore[arg-type]  # uvicorn's own ASGI types
+async def _nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    """Where the proxies' headers lead to: they are read before, and nothing of that stays for as long as a socket."""
 
 
-def with_websocket(rest: ASGIApp | None, sockets: ASGIApp | None) -> ASGIApp:
-    """An application that answers WebSockets by `sockets` and everything else by `rest`, where there are such."""
+def with_websocket(rest: ASGIApp | None, sockets: ASGIApp | None, trusted_proxies: str = "") -> ASGIApp:
+    """An application that answers WebSockets by `sockets` and everything else by `rest`, where there are such, with the
+    client's address as the proxies of `trusted_proxies` tell it (X-Forwarded-For, X-Forwarded-Proto)."""
+    proxies = cast(ASGIApp, ProxyHeadersMiddleware(_nothing, trusted_proxies))  # type: ignore[arg-type]  # uvicorn's own ASGI types
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await proxies(scope, receive, send)
         if scope["type"] == "websocket":
             if sockets is None:
                 await receive()

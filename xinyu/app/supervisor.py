@@ -20,7 +20,7 @@ from xinyu.app.cluster.predecessor import Predecessor
 from xinyu.app.containers.container import make_container
 from xinyu.app.data_folder import DataFolder
 from xinyu.app.lifecycle import Runs
-from xinyu.app.listeners import Application, HttpListener, behind_proxies, with_websocket
+from xinyu.app.listeners import Application, HttpListener, with_websocket
 from xinyu.app.roles import ROLES
 from xinyu.app.secrets import with_secrets
 from xinyu.app.settings import ConfigError, Settings
@@ -212,11 +212,12 @@ class Process:
         socket_app = container.ws_endpoint() if "ws" in wanted else None
         shared = gateway.ws_on_http or gateway.http_port == gateway.ws_port != 0
         if "http" in wanted:
-            rest = behind_proxies(container.rest().build(ROUTES, self.readiness.routes()), gateway.trusted_proxies)
-            app = with_websocket(rest, socket_app if shared else None)
+            rest = container.rest().build(ROUTES, self.readiness.routes())
+            app = with_websocket(rest, socket_app if shared else None, gateway.trusted_proxies)
             bind("http", "gateway.http_port", gateway.http_host, gateway.http_port, app)
         if socket_app is not None and not ("http" in wanted and gateway.http_port == gateway.ws_port != 0):
-            bind("ws", "gateway.ws_port", gateway.ws_host, gateway.ws_port, with_websocket(None, socket_app))
+            app = with_websocket(None, socket_app, gateway.trusted_proxies)
+            bind("ws", "gateway.ws_port", gateway.ws_host, gateway.ws_port, app)
         if refused:
             raise ConfigError("; ".join(refused))
 

@@ -13,6 +13,7 @@ import jwt
 import msgspec
 from cachetools import TTLCache
 
+from xinyu.gateway.limits import RateLimits
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import Unauthenticated
 from xinyu.kernel.ids import MAX_JSON_INT, DeviceId, LoginId, UserId
@@ -50,6 +51,19 @@ class Authenticator(abc.ABC):
     async def authenticate(self, token: str) -> Caller:
         """The caller that `token` stands for. Raises Unauthenticated when it is missing, malformed, forged, expired,
         or when its login was ended since (logout, password change, disabling)."""
+
+
+class Door:
+    """How sockets get in: counted for their address first, for those with a bad token are to have a bound too."""
+
+    def __init__(self, authenticator: Authenticator, limits: RateLimits) -> None:
+        self._authenticator = authenticator
+        self._limits = limits
+
+    async def admit(self, token: str, ip: str) -> Caller:
+        """As `Authenticator.authenticate`. Raises Overloaded for an address that has begun too many."""
+        await self._limits.check_handshake(ip)
+        return await self._authenticator.authenticate(token)
 
 
 class JwtAuthenticator(Authenticator):

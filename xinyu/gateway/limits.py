@@ -124,6 +124,7 @@ class RateLimits:
         clock = clock or SystemClock()
         self._addresses = Rate("address", settings.requests_per_minute_per_ip, 60, clock, shared)
         self._users = Rate("user", settings.requests_per_minute_per_user, 60, clock, shared)
+        self._handshakes = Rate("handshake", settings.handshakes_per_minute_per_ip, 60, clock, shared)
         self._sends = Rate("send", settings.sends_per_second_per_user, 1, clock, shared)
         self._sockets = Rate("socket", settings.socket_requests_per_second_per_user, 1, clock, shared)
 
@@ -131,6 +132,11 @@ class RateLimits:
         """Count a REST request of an address, whoever makes it: before its token is looked at."""
         if ip:
             await self._addresses.hit(ip)
+
+    async def check_handshake(self, ip: str) -> None:
+        """Count a socket of an address, whoever begins it."""
+        if ip:
+            await self._handshakes.hit(ip)
 
     async def check_user(self, user_id: int) -> None:
         """Count a REST request of a user."""
@@ -146,9 +152,9 @@ class RateLimits:
 
     def readings(self) -> list[Reading]:
         """For metrics."""
-        rates = (self._addresses, self._users, self._sends, self._sockets)
+        rates = (self._addresses, self._users, self._handshakes, self._sends, self._sockets)
         refused, windows = sum(rate.refused for rate in rates), sum(rate.windows for rate in rates)
         return [
-            ("xinyu_limited_total", "Requests and messages refused because of a rate limit.", refused),
-            ("xinyu_limit_windows", "Windows of rate limits that are remembered, of all four kinds.", windows),
+            ("xinyu_limited_total", "Requests, messages and sockets refused because of a rate limit.", refused),
+            ("xinyu_limit_windows", "Windows of rate limits that are remembered, of all five kinds.", windows),
         ]

@@ -32,6 +32,12 @@ class GatewaySettings(BaseModel):
     login_cache_seconds: float = Field(3.0, gt=0, le=5, description="How long a login's state is believed.")
     requests_per_minute_per_user: int = Field(1200, ge=0, description="REST requests of one user; 0 is no limit.")
     requests_per_minute_per_ip: int = Field(6000, ge=0, description="REST requests of one address; 0 is no limit.")
+    handshakes_per_minute_per_ip: int = Field(
+        12_000,
+        ge=0,
+        description="Sockets begun from one address; 0 is no limit. All that is behind one address must be able to"
+        " come back within a minute or two.",
+    )
     sends_per_second_per_user: int = Field(50, ge=0, description="Messages of one user; 0 is no limit.")
     socket_requests_per_second_per_user: int = Field(
         200, ge=0, description="Other requests of one user on sockets; 0 is no limit."

@@ -75,7 +75,7 @@ async def test_many_messages_at_once_are_paid_for_by_a_longer_window() -> None:
 async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
     settings = GatewaySettings(
         requests_per_minute_per_user=2, requests_per_minute_per_ip=3, socket_requests_per_second_per_user=1,
-        sends_per_second_per_user=0,
+        sends_per_second_per_user=0, handshakes_per_minute_per_ip=1,
     )  # fmt: skip
     clock = ManualClock()
     mine = RateLimits(settings, clock=clock)
@@ -86,9 +86,12 @@ async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
         await mine.check_address("192.0.2.1")
     await refused(mine.check_address("192.0.2.1"))
     await mine.check_address("")
+    await mine.check_handshake("192.0.2.1")
+    assert await refused(mine.check_handshake("192.0.2.1")) == 60_000
+    await mine.check_handshake("")
     await mine.check_socket_request(1)
     assert await refused(mine.check_socket_request(1)) == 1000
-    assert {name: n for name, _, n in mine.readings()} == {"xinyu_limited_total": 3, "xinyu_limit_windows": 3}
+    assert {name: n for name, _, n in mine.readings()} == {"xinyu_limited_total": 4, "xinyu_limit_windows": 4}
     for _ in range(1000):
         await mine.check_send(1)
     clock.jump(60)

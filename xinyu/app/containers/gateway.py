@@ -9,7 +9,7 @@ from xinyu.app.containers.media import MediaContainer
 from xinyu.app.settings import Settings
 from xinyu.contact.port import ApplicationPort, ContactGroupPort, ContactPort
 from xinyu.delivery.port import DeliveryPort
-from xinyu.gateway.auth import JwtAuthenticator
+from xinyu.gateway.auth import Door, JwtAuthenticator
 from xinyu.gateway.http.app import RestApplication
 from xinyu.gateway.http.errors import ErrorTexts
 from xinyu.gateway.limits import SharedCounts
@@ -126,8 +126,9 @@ class GatewayContainer(MediaContainer):
         _mine.max_requests_in_flight,
         _mine.request_timeout_seconds,
     )
+    door = providers.Singleton(Door, authenticator, services.provided.limits)
     ws_endpoint = providers.Singleton(
-        WebSocketEndpoint, _mine, authenticator, hub, sessions, requests, _clock, Infrastructure.node_ref
+        WebSocketEndpoint, _mine, door, hub, sessions, requests, _clock, Infrastructure.node_ref
     )
     socket_housekeeping = providers.Singleton(
         Housekeeping,

@@ -29,7 +29,7 @@ class CloseCode(IntEnum):
     DRAIN = 4003
     """The node is leaving: reconnect to another."""
     OVERLOADED = 4004
-    """The node takes no more sessions: reconnect later."""
+    """The node takes no more sessions, or no more of this address for now: reconnect later."""
     UNAVAILABLE = 4005
     """The session could not be set up or kept right: reconnect later."""
     LOGIN_ENDED = 4401

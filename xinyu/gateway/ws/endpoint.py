@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 from starlette.types import Receive, Scope, Send
 
-from xinyu.gateway.auth import Authenticator, Caller
+from xinyu.gateway.auth import Caller, Door
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.frames import event_frame, unauthorized_frame
@@ -23,7 +23,7 @@ from xinyu.gateway.ws.requests import Requests
 from xinyu.gateway.ws.send_queue import AsgiFrameWriter, FrameWriter, SendQueue
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
-from xinyu.kernel.errors import Unauthenticated, XinyuError
+from xinyu.kernel.errors import Overloaded, Unauthenticated, XinyuError
 from xinyu.kernel.ids import SessionId, new_hex_id
 from xinyu.presence.types import NodeRef
 from xinyu.telemetry.logs import get_logger
@@ -46,7 +46,7 @@ class WebSocketEndpoint:
     def __init__(
         self,
         settings: GatewaySettings,
-        authenticator: Authenticator,
+        door: Door,
         hub: Hub,
         sessions: Sessions,
         requests: Requests,
@@ -54,7 +54,7 @@ class WebSocketEndpoint:
         here: NodeRef,
     ) -> None:
         self._settings = settings
-        self._authenticator = authenticator
+        self._door = door
         self._hub = hub
         self._sessions = sessions
         self._requests = requests
@@ -69,26 +69,30 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": 1000})
             return
         query = _parameters(scope["query_string"])
+        ip = scope["client"][0] if scope.get("client") else ""
         writer: FrameWriter = scope.get("extensions", {}).get(WRITER_EXTENSION) or AsgiFrameWriter(send)
         scope["headers"], scope["query_string"], scope["raw_path"] = [], b"", b""  # the token stays nowhere
         await send({"type": "websocket.accept"})
         try:
-            connection = await self._admit(query, writer, send)
+            connection = await self._admit(query, ip, writer, send)
             if connection is not None:
                 await self._serve(connection, writer, receive)
         except OSError:
             return  # the client vanished in the middle of a write
 
-    async def _admit(self, query: dict[str, str], writer: FrameWriter, send: Send) -> Connection | None:
+    async def _admit(self, query: dict[str, str], ip: str, writer: FrameWriter, send: Send) -> Connection | None:
         """The connection of a caller with a good token; None when it was sent away."""
         sync = query.get("sync") == "1"
         try:
-            caller = await self._authenticator.authenticate(query.get("token", ""))
+            caller = await self._door.admit(query.get("token", ""), ip)
         except Unauthenticated:
             self._hub.refused += 1
             await send({"type": "websocket.send", "text": unauthorized_frame().decode()})
             code = CloseCode.LOGIN_ENDED if sync else CloseCode.NORMAL
             await send({"type": "websocket.close", "code": int(code), "reason": "unauthorized"})
+            return None
+        except Overloaded as error:
+            await self._turn_away(send, sync, "too many connections", error.retry_after_ms or RETRY_MS)
             return None
         except XinyuError as error:
             log.warning("a token could not be checked; the client is asked to come back", error=error.code)
@@ -98,14 +102,17 @@ class WebSocketEndpoint:
             await send({"type": "websocket.close", "code": int(CloseCode.DRAIN), "reason": "the node is leaving"})
             return None
         if self._hub.is_full:
-            self._hub.refused += 1
             self._hub.turned_away += 1
-            if sync:  # to a page it would be a message on the screen at every attempt
-                told = {"error_code": 429, "error_message": "too many sessions", "retry_after_ms": RETRY_MS}
-                await send({"type": "websocket.send", "text": event_frame("event_error", told).decode()})
-            await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED), "reason": "full"})
+            await self._turn_away(send, sync, "too many sessions", RETRY_MS)
             return None
         return self._connection(caller, query, sync, writer, send)
+
+    async def _turn_away(self, send: Send, sync: bool, reason: str, retry_after_ms: int) -> None:
+        self._hub.refused += 1
+        if sync:  # to a page it would be a message on the screen at every attempt
+            told = {"error_code": 429, "error_message": reason, "retry_after_ms": retry_after_ms}
+            await send({"type": "websocket.send", "text": event_frame("event_error", told).decode()})
+        await send({"type": "websocket.close", "code": int(CloseCode.OVERLOADED), "reason": reason})
 
     def _connection(
         self, caller: Caller, query: dict[str, str], sync: bool, writer: FrameWriter, send: Send

@@ -153,7 +153,11 @@ class Hub:
             ("xinyu_ws_users", "Users with a session here.", len(self._by_user)),
             ("xinyu_ws_opened_total", "Sessions opened.", self.opened),
             ("xinyu_ws_frames_total", "Frames of clients, of any kind.", self.frames),
-            ("xinyu_ws_refused_total", "Connections with a bad token or at a full node.", self.refused),
+            (
+                "xinyu_ws_refused_total",
+                "Connections with a bad token, at a full node, or of an address with too many.",
+                self.refused,
+            ),
             ("xinyu_ws_full_total", "Of them, those at a full node.", self.turned_away),
             ("xinyu_ws_replaced_total", "Sessions closed because their user had too many.", self._replaced),
             ("xinyu_ws_slow_total", "Sessions closed at a full queue.", self.closes[CloseCode.SLOW]),

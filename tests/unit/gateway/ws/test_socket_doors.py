@@ -201,6 +201,20 @@ async def test_a_full_node_says_when_to_come_back(tmp_path: Path) -> None:
         await world.page(token)
 
 
+async def test_sockets_of_an_address_are_counted_whatever_their_token(tmp_path: Path) -> None:
+    """G8, and nobody tries tokens without end."""
+    async with socket_world(tmp_path, handshakes_per_minute_per_ip=2) as world:
+        token, here = await world.token(await world.user("ann")), "192.0.2.1"
+        assert await world.dial("forged", ip=here, sync="1").closed() == CloseCode.LOGIN_ENDED
+        await world.dial(token, ip=here).opened()
+        page, device = world.dial("forged", ip=here), world.dial(token, ip=here, sync="1")
+        assert (await page.closed(), await device.closed()) == (CloseCode.OVERLOADED, CloseCode.OVERLOADED)
+        assert page.frames == []
+        [told] = device.events("event_error")
+        assert told["error_code"] == 429 and 0 < told["retry_after_ms"] <= 60_000
+        await world.dial(token, ip="192.0.2.2").opened()
+
+
 async def test_a_user_domain_that_is_away_is_no_bad_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with socket_world(tmp_path) as world:
         token = await world.token(await world.user("ann"))
