@@ -84,6 +84,29 @@ async def test_a_session_may_have_a_lease_of_its_own(presence: Presence) -> None
     assert await presence.sessions() == set()
 
 
+async def test_a_renewal_tells_who_was_missing(presence: Presence) -> None:
+    """Whose lease had ended, as after a step of the clock, whom a delivery found gone, whose node was dropped."""
+    left = at("left")
+    ended, gone, dropped = entry(ANN, "a1", left), entry(BOB, "b1", left), entry(CID, "c1", at("right"))
+
+    async def missing(where: NodeRef, *entries: PresenceEntry) -> set[str]:
+        told = await presence.port.renew(where, list(entries), tell_missing=True)
+        assert all(one.missing for one in told)
+        return {one.session_id for one in told}
+
+    for one in (ended, gone, dropped):
+        await presence.port.register(one)
+    assert await missing(left, ended, gone) == set() == await missing(at("right"), dropped)
+    await presence.port.forget(left, [SessionId("b1")])
+    await presence.port.drop_node(NodeId("right"), 1)
+    assert await missing(left, ended, gone) == {"b1"}
+    assert await missing(at("right"), dropped) == {"c1"}
+    presence.clock.jump(LEASE)
+    assert await presence.port.renew(left, [gone]) == [], "who does not ask is told of losers only"
+    assert await missing(left, ended, gone) == {"a1"}
+    assert await missing(left, ended, gone) == set()
+
+
 async def test_a_node_renews_its_own_sessions_only(presence: Presence) -> None:
     await presence.port.renew(at("left"), [entry(ANN, "a1", at("right"))])
     assert await presence.sessions() == set()
@@ -202,8 +225,8 @@ async def test_any_order_of_changes_ends_where_the_model_does(new_presence: NewP
     async with new_presence() as presence:
         model = Model()
         for step in steps:
-            await change(presence, step)
-            imagine(model, step)
+            missing = await change(presence, step)
+            assert missing == imagine(model, step)
             assert await presence.sessions() == model.sessions()
 
 
@@ -232,8 +255,8 @@ def of_cast(session: str, where: NodeRef) -> PresenceEntry:
     return entry(user_id, session, where, turn=turn)
 
 
-async def change(presence: Presence, step: Step) -> None:
-    """Have it done."""
+async def change(presence: Presence, step: Step) -> set[str]:
+    """Have it done; who was missing when he was renewed."""
     what, where, subject = step
     match what, subject:
         case "register", str(session):
@@ -243,16 +266,18 @@ async def change(presence: Presence, step: Step) -> None:
         case "forget", str(session):
             await presence.port.forget(where, [SessionId(session)])
         case "renew", list(sessions):
-            await presence.port.renew(where, [of_cast(session, where) for session in sessions])
+            told = await presence.port.renew(where, [of_cast(session, where) for session in sessions], True)
+            return {one.session_id for one in told if one.missing}
         case "drop", _:
             await presence.port.drop_node(where.node, where.epoch)
         case "wait", int(seconds):
             presence.clock.jump(seconds)
         case _:
             raise AssertionError(step)
+    return set()
 
 
-def imagine(model: Model, step: Step) -> None:
+def imagine(model: Model, step: Step) -> set[str]:
     """The same in the model."""
     what, where, subject = step
     match what, subject:
@@ -261,12 +286,12 @@ def imagine(model: Model, step: Step) -> None:
         case "unregister" | "forget", str(session):
             model.remove(where, session)
         case "renew", list(sessions):
-            for session in sessions:
-                model.put(where, session)
+            return {session for session in sessions if model.put(where, session)}
         case "drop", _:
             model.drop(where)
         case "wait", int(seconds):
             model.now += seconds
+    return set()
 
 
 async def test_lookups_and_the_dead_they_met_are_counted(presence: Presence) -> None:

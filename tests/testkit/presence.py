@@ -83,9 +83,10 @@ class Model:
         twin.highest = dict(self.highest)
         return twin
 
-    def put(self, where: NodeRef, session: str) -> None:
+    def put(self, where: NodeRef, session: str) -> bool:
+        """Whether it is there now and was not before."""
         if where.epoch < self.newest.get(where.node, 0):
-            return
+            return False
         self.newest[where.node] = where.epoch
         self.held = {s: (w, t) for s, (w, t) in self.held.items() if w.node != where.node or w.epoch == where.epoch}
         user_id, turn = CAST[session]
@@ -94,8 +95,10 @@ class Model:
             lost = {s for s, (user, turn) in CAST.items() if user == user_id and turn > 0 and (turn, s) < highest}
             self.held = {s: held for s, held in self.held.items() if s not in lost}
             if session in lost:
-                return
+                return False
+        at, until = self.held.get(session, (where, self.now))
         self.held[session] = (where, self.now + LEASE)
+        return until <= self.now or at != where
 
     def remove(self, where: NodeRef, session: str) -> None:
         if session in self.held and self.held[session][0] == where:

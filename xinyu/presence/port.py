@@ -22,9 +22,10 @@ class PresencePort(Port):
         """Remove exactly this session of exactly this epoch; anything newer stays."""
 
     @rpc(212, idempotent=True)
-    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> list[PresenceEntry]:
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry], tell_missing: bool = False) -> list[PresenceEntry]:
         """Extend the leases of a node's sessions, in one batch; missing ones are added again. Returns who lost their
-        place, as `register` does."""
+        place, as `register` does, and with `tell_missing` those that were missing, marked so: what was pushed meanwhile
+        did not find them (G4)."""
 
     @rpc(213, idempotent=True)
     async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:

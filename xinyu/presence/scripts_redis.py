@@ -10,7 +10,7 @@ NEWER = "local function newer(a, b) return #a > #b or (#a == #b and a > b) end\n
 PUT = Script(
     NEWER
     + """
-local held, highest, replaced, last = {}, {}, {}, 0
+local held, highest, replaced, missing, last = {}, {}, {}, {}, 0
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   if string.sub(all[i], 1, 1) == '#' then
@@ -47,11 +47,13 @@ local function loses_place(session, turn, place)
   end
   return false
 end
-for i = 2, #ARGV, 8 do
+for i = 3, #ARGV, 8 do
   local session, node, epoch, generation, expires = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local turn, place = ARGV[i + 5], ARGV[i + 6]
   local old, number = held[session], nil
   local same_node = old and old.node == node
+  local lives = same_node and old.epoch == epoch and not newer(generation, old.generation)
+    and newer(old.expires, ARGV[2])
   if not (same_node and newer(old.epoch, epoch)) then
     if same_node and old.epoch == epoch then
       number = old.number
@@ -66,17 +68,18 @@ for i = 2, #ARGV, 8 do
       lose(session, entry)
     else
       redis.call('HSET', KEYS[1], session, entry)
+      if not lives then missing[#missing + 1] = session end
       held[session] = {node = node, epoch = epoch, generation = generation, expires = expires, number = number,
                        turn = turn, place = place, text = entry}
     end
   end
 end
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[1]) then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
-return replaced
+return {replaced, missing}
 """
 )
-"""ttl_ms, then (session, node, epoch, generation, expires_ms, turn, place, payload)…; a late one shortens no lease.
-Answers (session, entry)… that lost their place."""
+"""ttl_ms, now_ms, then (session, node, epoch, generation, expires_ms, turn, place, payload)…; a late one shortens no
+lease. Answers (session, entry)… that lost their place, and the sessions that no reader would have found."""
 
 TAKE_TURN = Script(
     NEWER

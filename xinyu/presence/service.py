@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 
+import msgspec
+
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId
 from xinyu.presence.port import PresencePort
-from xinyu.presence.store import PresenceStore
+from xinyu.presence.store import PresenceStore, Put
 from xinyu.presence.types import NodeRef, NodeSessions, OnlineUser, PresenceEntry, SessionTarget
 from xinyu.telemetry.readings import Reading
 
@@ -52,13 +54,15 @@ class PresenceService(PresencePort):
 
     async def register(self, entry: PresenceEntry, lease_seconds: float | None = None) -> list[PresenceEntry]:
         lease_ms = self._lease_ms if lease_seconds is None else int(lease_seconds * 1000)
-        return await self._put([entry], lease_ms)
+        return (await self._put([entry], lease_ms)).replaced
 
     async def unregister(self, entry: PresenceEntry) -> None:
         await self._store.remove(entry.at, entry.user_id, entry.session_id)
 
-    async def renew(self, at: NodeRef, entries: list[PresenceEntry]) -> list[PresenceEntry]:
-        return await self._put([entry for entry in entries if entry.at == at], self._lease_ms)
+    async def renew(self, at: NodeRef, entries: list[PresenceEntry], tell_missing: bool = False) -> list[PresenceEntry]:
+        put = await self._put([entry for entry in entries if entry.at == at], self._lease_ms)
+        missing = put.missing if tell_missing else []
+        return put.replaced + [msgspec.structs.replace(entry, missing=True) for entry in missing]
 
     async def locate(self, user_ids: list[UserId]) -> list[NodeSessions]:
         by_node: dict[NodeRef, list[SessionTarget]] = {}
@@ -86,14 +90,18 @@ class PresenceService(PresencePort):
     async def take_turn(self, user_id: UserId) -> int:
         return await self._store.take_turn(user_id, self._clock.now_ms())
 
-    async def _put(self, entries: list[PresenceEntry], lease_ms: int) -> list[PresenceEntry]:
-        replaced = await self._store.put(entries, self._clock.now_ms() + lease_ms, lease_ms)
-        self._replaced += len(replaced)
-        return replaced
+    async def _put(self, entries: list[PresenceEntry], lease_ms: int) -> Put:
+        put = await self._store.put(entries, self._now_ms() + lease_ms, lease_ms)
+        self._replaced += len(put.replaced)
+        return put
 
     async def _find(self, user_ids: list[UserId]) -> list[PresenceEntry]:
-        found = await self._store.find(user_ids, self._clock.now_ms())
+        found = await self._store.find(user_ids, self._now_ms())
         self._lookups += 1
         self._asked += len(user_ids)
         self._found += len({entry.user_id for entry in found})
         return found
+
+    def _now_ms(self) -> int:
+        """What leases are measured by."""
+        return int(self._clock.monotonic() * 1000) if self._store.in_process else self._clock.now_ms()

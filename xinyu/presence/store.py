@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from xinyu.kernel.ids import NodeId, SessionId, UserId
 from xinyu.presence.types import NodeRef, PresenceEntry
 
 
+class Put(NamedTuple):
+    """What became of entries that were put."""
+
+    replaced: list[PresenceEntry]
+    """Those that lost their place, removed or not let in."""
+    missing: list[PresenceEntry]
+    """Those that no reader would have found before."""
+
+
 class PresenceStore(abc.ABC):
     """Sessions with leases. Every method is atomic on its own."""
 
+    in_process = False
+    """Whether one process alone reads its times: they are monotonic then, and no step of the clock ends a lease."""
     expired = 0
     """Sessions that readers found dead: their lease was over, or their node's life."""
 
     @abc.abstractmethod
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> Put:
         """Add sessions or extend their leases. Entries of an older epoch of a node than the newest seen are ignored.
         `lease_ms` is the time until `expires_ms`, for stores whose own timers must not end a longer lease than usual.
 
         Of the entries with a turn, only the highest that was ever put stays for a user and platform (by session id
-        among equals). Returns those that do not, removed or not let in. A highest turn is remembered for some leases
-        at least.
+        among equals). A highest turn is remembered for some leases at least.
         """
 
     @abc.abstractmethod

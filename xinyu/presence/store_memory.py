@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from xinyu.kernel.ids import NodeId, SessionId, UserId, new_hex_id
-from xinyu.presence.store import PresenceStore
+from xinyu.presence.store import PresenceStore, Put
 from xinyu.presence.types import NodeRef, PresenceEntry
 
 USERS_WITH_TURNS = 100_000
@@ -18,6 +18,8 @@ NO_RANK: _Rank = (0, "")
 class MemoryPresenceStore(PresenceStore):
     """Two indexes: by user for lookups, by session for healing."""
 
+    in_process = True
+
     def __init__(self) -> None:
         self._by_user: dict[UserId, dict[SessionId, tuple[PresenceEntry, int]]] = {}
         self._user_of: dict[SessionId, UserId] = {}
@@ -26,8 +28,9 @@ class MemoryPresenceStore(PresenceStore):
         """By platform; under None of them all."""
         self._incarnation = new_hex_id()
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> Put:
         replaced: list[PresenceEntry] = []
+        missing: list[PresenceEntry] = []
         for entry in entries:
             newest = self._epochs.get(entry.at.node, entry.at.epoch)
             if entry.at.epoch < newest:
@@ -42,9 +45,13 @@ class MemoryPresenceStore(PresenceStore):
                     await self.remove(loser.at, loser.user_id, loser.session_id)
                 if entry in lost:
                     continue
-            self._by_user.setdefault(entry.user_id, {})[entry.session_id] = (entry, expires_ms)
+            held = self._by_user.setdefault(entry.user_id, {})
+            old, until_ms = held.get(entry.session_id, (entry, 0))
+            if until_ms <= expires_ms - lease_ms or not _same_life(old.at, entry.at):
+                missing.append(entry)
+            held[entry.session_id] = (entry, expires_ms)
             self._user_of[entry.session_id] = entry.user_id
-        return replaced
+        return Put(replaced, missing)
 
     async def take_turn(self, user_id: UserId, now_ms: int) -> int:
         highest = self._highest.pop(user_id, {})

@@ -24,7 +24,7 @@ import msgspec
 
 from xinyu.kernel.ids import DeviceId, NodeId, SessionId, UserId, new_hex_id
 from xinyu.presence.scripts_redis import ADVANCE, DROP, PUT, REMOVE, REMOVE_SEEN, TAKE_TURN
-from xinyu.presence.store import PresenceStore
+from xinyu.presence.store import PresenceStore, Put
 from xinyu.presence.types import NodeRef, PresenceEntry
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.redis import RedisDatabase, call
@@ -62,14 +62,15 @@ class RedisPresenceStore(PresenceStore):
         self._ttl_ms = LEASES_KEPT * self._lease_ms
         self._nodes: dict[NodeId, None] = {}
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> Put:
         lease_ms = lease_ms or self._lease_ms
+        now_ms = expires_ms - lease_ms
         ttl_ms = max(self._ttl_ms, LEASES_KEPT * lease_ms)
         by_life: dict[tuple[NodeId, int], list[PresenceEntry]] = {}
         for entry in entries:
             by_life.setdefault((entry.at.node, entry.at.epoch), []).append(entry)
         if not by_life:
-            return []
+            return Put([], [])
         answers = await self._redis.run([ADVANCE.on(self._node(node), epoch, ttl_ms) for node, epoch in by_life])
         by_user: dict[UserId, list[str | int]] = {}
         calls = []
@@ -77,25 +78,27 @@ class RedisPresenceStore(PresenceStore):
             newest = _life(answer)
             for entry in held:
                 if entry.at.epoch >= newest.epoch:
-                    arguments = by_user.setdefault(entry.user_id, [ttl_ms])
+                    arguments = by_user.setdefault(entry.user_id, [ttl_ms, now_ms])
                     arguments += _arguments(entry, newest.generation, expires_ms)
                     calls.append(call("SET", self._session(entry.session_id), entry.user_id, "PX", ttl_ms))
         puts = [PUT.on(self._user(user_id), *arguments) for user_id, arguments in by_user.items()]
         first = len(calls)
         calls += puts
         if by_user:
-            bucket = (expires_ms - lease_ms) // self._lease_ms + 1
+            bucket = now_ms // self._lease_ms + 1
             calls += [
                 call("SET", self._counted("now"), bucket, "PX", self._ttl_ms),
                 call("PFADD", self._counted(bucket), *by_user),
                 call("PEXPIRE", self._counted(bucket), self._ttl_ms),
             ]
         answers = (await self._redis.run(calls))[first : first + len(puts)]
-        return [
+        put = {entry.session_id: entry for held in by_life.values() for entry in held}
+        replaced = [
             held.entry
-            for user_id, told in zip(by_user, answers, strict=True)
+            for user_id, (told, _) in zip(by_user, answers, strict=True)
             for held in _read(user_id, dict(zip(told[::2], told[1::2], strict=True)))
         ]
+        return Put(replaced, [put[session_id] for _, missing in answers for session_id in missing])
 
     async def take_turn(self, user_id: UserId, now_ms: int) -> int:
         (turn,) = await self._redis.run([TAKE_TURN.on(self._user(user_id), now_ms, self._ttl_ms)])

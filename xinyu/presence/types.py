@@ -26,6 +26,8 @@ class PresenceEntry(msgspec.Struct, frozen=True):
     at: NodeRef
     turn: int = 0
     """Where its platform is for one device at a time: of two, the higher turn stays. 0 is outside of that rule."""
+    missing: bool = False
+    """In the answer to a renewal: it was not there any more, and is again."""
 
 
 class SessionTarget(msgspec.Struct, frozen=True):

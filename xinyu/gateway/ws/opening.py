@@ -53,6 +53,8 @@ class Sessions:
         self._deliverer = deliverer
         self._unregistered: dict[Connection, None] = {}
         """Also those whose leases had ended before they were renewed."""
+        self._missing: dict[Connection, None] = {}
+        """Those that presence did not know any more when they were renewed."""
         self._places = places
         self._lease_seconds = places.lease_seconds
         self._renewed_at = clock.monotonic()
@@ -107,21 +109,28 @@ class Sessions:
         return 2 * (self._clock.monotonic() - self._renewed_at) >= self._lease_seconds
 
     async def renew(self, at: NodeRef, by: float = math.inf) -> None:
-        """Extend the leases of all sessions. Where they had ended before it (presence was away, or this
-        node stood still), or where it takes until after `by`, pushes may have found nobody: `register_late` brings
-        those. Raises what presence raises."""
+        """Extend the leases of all sessions. Where they had ended before it (presence was away, this node stood still,
+        or presence's clock made a step), or where it takes until after `by`, pushes may have found nobody:
+        `register_late` brings those. Whom presence lost with its memory is brought them by others `by` then. Raises
+        what presence raises."""
         begin = self._clock.monotonic()
         renewed = [connection for connection in self._hub if connection.session.state is not State.CLOSED]
         if renewed:
-            await self._places.renew(at, renewed)
+            await self._places.renew(at, renewed, self._missing)
             if self._clock.monotonic() >= min(by, self._renewed_at + self._lease_seconds):
                 log.warning("sessions were renewed too late; they are caught up", count=len(renewed))
                 self._unregistered.update(dict.fromkeys(renewed))
+            if by < math.inf:
+                self._missing.clear()
         self._renewed_at = max(begin, self._renewed_at)
 
     async def register_late(self) -> None:
         """Make the sessions known that opened while presence was away, and bring them what was committed meanwhile,
         which was pushed to nobody. Raises what message raises; those go on to be late then."""
+        if self._missing:
+            log.warning("presence did not know sessions any more; they are caught up", count=len(self._missing))
+            self._unregistered.update(self._missing)
+            self._missing.clear()
         waiting = [connection for connection in self._unregistered if connection.session.state is not State.OPENING]
         for start in range(0, len(waiting), LATE_AT_ONCE):
             some = waiting[start : start + LATE_AT_ONCE]
@@ -168,6 +177,7 @@ class Sessions:
         session.state = State.CLOSED
         self._hub.remove(connection)
         self._unregistered.pop(connection, None)
+        self._missing.pop(connection, None)
         for conversation_id in session.pushed:
             self._order.leave(conversation_id)
         try:

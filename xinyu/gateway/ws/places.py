@@ -8,7 +8,7 @@ order that comes late closes nothing newer; one that is lost is made up for by t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 
 import msgspec
 
@@ -54,12 +54,17 @@ class Places:
             session.presence = msgspec.structs.replace(session.presence, turn=turn)
         self._close(await self._ports.presence.register(session.presence), session.presence)
 
-    async def renew(self, at: NodeRef, connections: Sequence[Connection]) -> None:
-        """Extend the leases of sessions, some at a time: all of a full node in one call would hold presence up. Raises
-        what presence raises."""
+    async def renew(
+        self, at: NodeRef, connections: Sequence[Connection], missing: MutableMapping[Connection, None]
+    ) -> None:
+        """Extend the leases of sessions, some at a time: all of a full node in one call would hold presence up. Those
+        that presence did not know any more are added to `missing`. Raises what presence raises."""
         for start in range(0, len(connections), RENEWED_AT_ONCE):
             some = [connection.session.presence for connection in connections[start : start + RENEWED_AT_ONCE]]
-            self._close(await self._ports.presence.renew(at, some))
+            told = await self._ports.presence.renew(at, some, tell_missing=True)
+            self._close([entry for entry in told if not entry.missing])
+            found = (self._hub.find(entry.session_id) for entry in told if entry.missing)
+            missing.update(dict.fromkeys(connection for connection in found if connection is not None))
 
     def _is_for_one(self, platform: str) -> bool:
         return self._platforms.get(platform, self._platforms.get(THE_REST)) == "one"

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
 from xinyu.kernel.ids import NodeId, SessionId, UserId
-from xinyu.presence.store import PresenceStore
+from xinyu.presence.store import PresenceStore, Put
 from xinyu.presence.store_memory import MemoryPresenceStore
 from xinyu.presence.types import NodeRef, PresenceEntry
 from xinyu.simulation.world.paths import Paths
@@ -35,7 +35,7 @@ class SimulatedPresenceStore(PresenceStore):
     def __init__(self, memory: SharedMemory) -> None:
         self._memory = memory
 
-    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+    async def put(self, entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> Put:
         held = list(entries)
         return await self._ask(lambda kept: kept.put(held, expires_ms, lease_ms))
 

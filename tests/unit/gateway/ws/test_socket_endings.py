@@ -21,6 +21,7 @@ from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.errors import Unavailable
+from xinyu.presence.store import Put
 from xinyu.presence.store_memory import MemoryPresenceStore
 from xinyu.presence.types import PresenceEntry
 from xinyu.storage.errors import StorageUnavailable
@@ -216,7 +217,7 @@ async def test_leases_are_renewed_in_batches(world: SocketWorld, monkeypatch: py
     store, sizes = world.process.container.presence_store(), []
     put = store.put
 
-    async def counted(entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> list[PresenceEntry]:
+    async def counted(entries: Iterable[PresenceEntry], expires_ms: int, lease_ms: int = 0) -> Put:
         some = list(entries)
         sizes.append(len(some))
         return await put(some, expires_ms, lease_ms)
@@ -358,6 +359,35 @@ async def outlive_leases(world: SocketWorld, monkeypatch: pytest.MonkeyPatch, ki
         await socket.has(*(("1", "2", "3") if kind == "page" else ("2", "3")))
 
 
+async def test_a_step_of_the_clock_ends_no_lease(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G4: in one process it is known how long ago a session was renewed, whatever the time is said to be."""
+    ann, bob = await world.friends("ann", "bob")
+    page = await world.page(await world.token(ann))
+    clock = world.process.container.clock()
+    now_ms = clock.now_ms
+    monkeypatch.setattr(clock, "now_ms", lambda: now_ms() + 3_600_000)
+    await world.send(bob, ann, "1")
+    await page.has("1")
+
+
+@pytest.mark.parametrize("kind", ["page", "device"])
+async def test_sessions_that_presence_did_not_know_any_more_are_caught_up(world: SocketWorld, kind: str) -> None:
+    """G4: its clock made a step, say. What was pushed until the next renewal found nobody, and counts as delivered."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await world.token(ann)
+    socket = await (world.page(token) if kind == "page" else world.device(token))
+    await world.housekeeping.notice_lost_presence()
+    here, session_id = world.process.container.node_ref(), socket.frames[0]["payload"]["session_id"]
+    await world.ports.presence.forget(here, [session_id])
+    for text in ("1", "2"):
+        await world.send(bob, ann, text)
+    await world.quiet()
+    assert socket.texts() == []
+    await world.housekeeping.renew_presence()
+    await world.housekeeping.notice_lost_presence()
+    await socket.has(*(("1", "2") if kind == "page" else ("2",)))  # a device fetches what is before by itself
+
+
 @pytest.mark.parametrize("kind", ["page", "device"])
 async def test_sessions_that_register_again_after_the_replay_are_caught_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -407,6 +437,7 @@ async def test_sessions_that_register_again_before_the_replay_are_left_to_it(
         await world.housekeeping.notice_lost_presence()
     store.__init__()  # type: ignore[misc]
     monkeypatch.setattr(clock, "monotonic", lambda: monotonic() + 10)
+    await world.housekeeping.renew_presence()  # by chance before anybody looks
     await world.housekeeping.notice_lost_presence()
     assert store._by_user, "registered again"
     assert not reads
