@@ -167,9 +167,9 @@ def _one_line(error: ValidationError) -> str:
 
 
 SECRET_NAMES = frozenset(
-    {"jwt_secret", "admin_secret", "secret", "smtp_password", "migration_password", "zookeeper_auth"}
+    {"jwt_secret", "admin_secret", "secret", "smtp_password", "sms_secret", "migration_password", "zookeeper_auth"}
 )
-URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url", "limits_redis_url"})
+URL_NAMES = frozenset({"dsn", "dsn_by_role", "redis_url", "limits_redis_url", "sms_url"})
 """Addresses with a password in them."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import xinyu
@@ -70,6 +71,7 @@ def check_shape(settings: Settings) -> None:
         raise ConfigError("user.codes_in_response: lets anybody in; it is for `embedded: true` alone")
     if settings.user.smtp_host and not settings.user.smtp_from:
         raise ConfigError("user.smtp_from: must be set with user.smtp_host")
+    _check_address("user.sms_url", settings.user.sms_url)
     if serves_clients(roles) and settings.gateway.limits_store == "redis" and not settings.limits_redis_url:
         raise ConfigError("gateway.limits_redis_url: gateway.limits_store: redis needs it, or presence.redis_url")
     if uses_queue(roles):
@@ -82,6 +84,16 @@ def check_shape(settings: Settings) -> None:
         re.compile(settings.gateway.cors_origin_regex)
     except re.error as error:
         raise ConfigError(f"gateway.cors_origin_regex: no regular expression: {error}") from error
+
+
+def _check_address(setting: str, url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        named = not url or (parts.hostname and parts.port != 0)  # reading the port checks it
+    except ValueError as error:
+        raise ConfigError(f"{setting}: {error}") from error
+    if not named:
+        raise ConfigError(f"{setting}: names no host")
 
 
 def _check_queue(settings: Settings) -> None:

@@ -39,7 +39,7 @@ async def checked(settings: Settings, registry: bool = True) -> list[Finding]:
         return [Finding("error", str(error))]
     roles = roles_of(settings)
     findings = [Finding("ok", f"settings, roles: {', '.join(roles)}"), *_variables(), *_folders(settings, roles)]
-    findings += [*_secrets(settings, roles), *_ports(settings, roles)]
+    findings += [*_secrets(settings, roles), *_carriers(settings, roles), *_ports(settings, roles)]
     findings += await _storage(settings, roles)
     findings += [await _redis(setting, url, settings) for url, setting in _redis_urls(settings, roles).items()]
     findings += _queue(settings, roles)
@@ -134,6 +134,16 @@ def _secrets(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
         yield Finding("ok", f"user.rsa_private_key_path: {path}")
     except ConfigError as error:
         yield Finding("error", str(error))
+
+
+def _carriers(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:
+    """Whether verification codes reach anybody; an embedded server is for trying out, and logs them."""
+    if "user" not in roles or settings.embedded:
+        return
+    if not settings.user.sms_url:
+        yield Finding("warning", "user.sms_url: not set, so nobody can register or choose a new password by himself")
+    if not settings.user.smtp_host:
+        yield Finding("warning", "user.smtp_host: not set, so nobody can set his e-mail address")
 
 
 def _ports(settings: Settings, roles: tuple[str, ...]) -> Iterator[Finding]:

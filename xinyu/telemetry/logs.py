@@ -16,7 +16,16 @@ import structlog
 
 from xinyu.telemetry.trace import current_trace_id
 
-NOISY = ("uvicorn.access", "uvicorn.error", "websockets", "alembic", "sqlalchemy.engine", "httpx", "multipart")
+NOISY = (
+    "uvicorn.access",
+    "uvicorn.error",
+    "websockets",
+    "alembic",
+    "sqlalchemy.engine",
+    "httpx",
+    "httpcore",
+    "multipart",
+)
 """Libraries whose lines below WARNING are not for us; uvicorn would log a WebSocket's path with its query, and so the
 token, at INFO."""
 SILENT = ("kazoo",)
@@ -66,7 +75,7 @@ FIELDS: dict[str, str] = {
     "effect_id": "The effect.",
     "upload_id": "The upload.",
     "target": "Whom a verification code is for.",
-    "code": "The verification code itself, as long as no mail server is set.",
+    "code": "The verification code itself: with `embedded`, where no carrier for it is set.",
     "channel": "What the code is for.",
     "lifetime_seconds": "How long it is good.",
 }

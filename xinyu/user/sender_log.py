@@ -1,4 +1,4 @@
-"""Codes into the log: for development. Whoever reads the log can use them."""
+"""Codes into the log: for trying out, in an embedded server alone. Whoever reads the log can use them."""
 
 from __future__ import annotations
 

@@ -52,7 +52,17 @@ class UserSettings(BaseModel):
     codes_in_response: bool = Field(
         False, description="Put codes into responses. Whoever asks gets in: only for trying the server out."
     )
-    smtp_host: str = Field("", description="Mail server for codes; empty writes them to the log (development).")
+    sms_url: str = Field(
+        "",
+        pattern=r"^(https?://\S+)?$",
+        description='Service that text messages with codes are asked of: POST {"mobile", "code", "channel"}. Empty '
+        "sends none; with embedded, writes the codes to the log.",
+    )
+    sms_secret: str = Field("", repr=False, description="Bearer token for sms_url; empty sends none. Secret.")
+    sms_timeout_seconds: float = Field(8.0, gt=0, le=60, description="Asking for a text message takes no longer.")
+    smtp_host: str = Field(
+        "", description="Mail server for codes; empty sends none; with embedded, writes the codes to the log."
+    )
     smtp_port: int = Field(587, ge=1, le=65_535, description="Port of the mail server.")
     smtp_tls: str = Field(
         "starttls", pattern="^(starttls|tls|none)$", description="Encryption to the mail server: starttls, tls or none."

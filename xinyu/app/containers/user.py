@@ -9,9 +9,10 @@ from xinyu.app.secrets import password_key
 from xinyu.app.settings import Settings
 from xinyu.user.accounts import AccountService
 from xinyu.user.code_book import CodeBook, derived_key
-from xinyu.user.code_sender import CodeSender
+from xinyu.user.code_sender import CodeSender, NoCarrier
 from xinyu.user.codes import CodeService
 from xinyu.user.credentials import CredentialService
+from xinyu.user.errors import EmailNotSent, SmsNotSent
 from xinyu.user.hash_queue import HashQueue
 from xinyu.user.housekeeping import Housekeeping
 from xinyu.user.logins import LoginService
@@ -20,6 +21,7 @@ from xinyu.user.profiles import ProfileService
 from xinyu.user.sealing import PasswordOpener
 from xinyu.user.sender_log import LogCodeSender
 from xinyu.user.sender_smtp import SmtpCodeSender
+from xinyu.user.sender_webhook import WebhookCodeSender
 from xinyu.user.settings import UserSettings
 from xinyu.user.store_sql import SqlAccountStore
 from xinyu.user.store_sql_codes import SqlCodeStore
@@ -37,8 +39,16 @@ def _argon2(opener: PasswordOpener, settings: UserSettings, queue: HashQueue) ->
     return Argon2Vault(opener, cost, queue)
 
 
-def _email_sender(settings: UserSettings) -> CodeSender:
-    return SmtpCodeSender(settings) if settings.smtp_host else LogCodeSender()
+def _sms_sender(settings: Settings) -> CodeSender:
+    if settings.user.sms_url:
+        return WebhookCodeSender(settings.user)
+    return LogCodeSender() if settings.embedded else NoCarrier(SmsNotSent)
+
+
+def _email_sender(settings: Settings) -> CodeSender:
+    if settings.user.smtp_host:
+        return SmtpCodeSender(settings.user)
+    return LogCodeSender() if settings.embedded else NoCarrier(EmailNotSent)
 
 
 class UserContainer(Infrastructure):
@@ -84,12 +94,14 @@ class UserContainer(Infrastructure):
     )
     profile_service = providers.Singleton(ProfileService, profile_store)
     login_service = providers.Singleton(LoginService, login_store, Infrastructure.clock)
+    sms_sender = providers.Singleton(_sms_sender, _settings)
+    email_sender = providers.Singleton(_email_sender, _settings)
     code_service = providers.Singleton(
         CodeService,
         profile_store,
         code_book,
-        providers.Singleton(LogCodeSender),
-        providers.Singleton(_email_sender, _mine),
+        sms_sender,
+        email_sender,
         Infrastructure.clock,
         _mine,
     )
