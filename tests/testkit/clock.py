@@ -47,6 +47,10 @@ class ManualClock(Clock):
         while self._sleeping and self._sleeping[0][0] <= self._seconds:
             self._wake(heapq.heappop(self._sleeping)[2])
 
+    def step(self, seconds: float) -> None:
+        """The time of day is set, forward or back; nothing else has moved."""
+        self._start_ms += round(seconds * 1000)
+
     async def advance(self, seconds: float) -> None:
         """Move on, stopping at each deadline on the way until its sleeper has run on (and perhaps sleeps again).
 

@@ -39,6 +39,7 @@ class _Window:
     def __init__(self, name: str, ends: float) -> None:
         self.name = name
         self.ends = ends
+        """In the seconds of the monotonic clock."""
         self.known = 0
         """All gateways' sum, as far as this one knows."""
         self.untold = 0
@@ -51,7 +52,8 @@ class Rate:
     """At most `limit` within `seconds`, per key; 0 is no limit.
 
     A window of this process alone begins with its first hit, a common one with a multiple of `seconds`, the same for
-    all gateways. Beyond MAX_KEYS all windows are forgotten, so that memory is bounded.
+    all gateways. None ends later because the time of day was set back. Beyond MAX_KEYS all windows are forgotten, so
+    that memory is bounded.
     """
 
     def __init__(self, name: str, limit: int, seconds: int, clock: Clock, shared: SharedCounts | None) -> None:
@@ -73,7 +75,7 @@ class Rate:
         longer window at this gateway."""
         if not self._limit:
             return
-        now = self._clock.now_ms() / 1000
+        now = self._clock.monotonic()
         window = self._windows.get(key)
         if window is None or now >= window.ends:
             window = self._begin(key, now)
@@ -91,8 +93,11 @@ class Rate:
     def _begin(self, key: str | int, now: float) -> _Window:
         if len(self._windows) > MAX_KEYS:
             self._windows.clear()
-        begins = now if self._shared is None else now // self._seconds * self._seconds
-        window = self._windows[key] = _Window(f"{self._name}:{key}:{begins:.0f}", begins + self._seconds)
+        begins = gone = 0.0
+        if self._shared is not None:
+            begins, gone = divmod(self._clock.now_ms() / 1000, self._seconds)
+        name = f"{self._name}:{key}:{begins * self._seconds:.0f}"
+        window = self._windows[key] = _Window(name, now + self._seconds - gone)
         return window
 
     async def _tell(self, shared: SharedCounts, window: _Window, amount: int, now: float) -> None:

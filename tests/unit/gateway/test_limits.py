@@ -99,6 +99,18 @@ async def test_each_limit_counts_for_itself_and_zero_is_none() -> None:
     await mine.check_user(1)
 
 
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("step", [-3600, 3600])
+async def test_no_window_is_longer_because_the_time_of_day_was_set(shared: bool, step: float) -> None:
+    clock = ManualClock()
+    rate = Rate("x", 2, 1, clock, CountsInMemory() if shared else None)
+    assert await accepted(rate, "ann", 3) == 2
+    clock.step(step)
+    assert await refused(rate.hit("ann")) <= 1000
+    clock.jump(1)
+    assert await accepted(rate, "ann", 3) == 2
+
+
 async def test_requests_with_a_bad_token_count_for_their_address() -> None:
     async def never(_call: Call[NoBody]) -> object:
         raise AssertionError("nobody is let through")
