@@ -95,6 +95,7 @@ class CatchUp:
                 connection.held = None
                 session.state = State.LIVE
                 return
+            connection.release(held[: self._page])
             await self._bring(connection, held[: self._page], self._deliverer.bring)
 
     async def _push_own(self, connection: Connection, own: list[Entry]) -> None:

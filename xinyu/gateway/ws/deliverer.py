@@ -236,7 +236,8 @@ class SocketDeliverer(DelivererPort):
         """A session without gap handling lacks entries before this one: read what its user may read of them."""
         if connection.filling is None:
             connection.filling = {}
-        connection.filling[entry.conversation_id] = [entry]
+        waiting = connection.filling[entry.conversation_id] = []
+        connection.keep(waiting, entry)
         task = asyncio.create_task(self._fill_gap(connection, entry, had))
         self._fills.add(task)
         task.add_done_callback(self._fills.discard)
@@ -260,6 +261,7 @@ class SocketDeliverer(DelivererPort):
         """What a session lacked of a conversation is here: it goes out, and then what waited for it, which may lack
         entries before it in its turn."""
         waiting = (connection.filling or {}).pop(conversation_id, [])
+        connection.release(waiting)
         self.bring_missed(connection, found)
         self.bring(connection, sorted(waiting, key=lambda entry: entry.seq))
 

@@ -18,12 +18,13 @@ from xinyu.telemetry.readings import Reading
 class Connection:
     """A session and its socket."""
 
-    __slots__ = ("_close", "filling", "held", "queue", "session")
+    __slots__ = ("_close", "_kept_bytes", "filling", "held", "queue", "session")
 
     def __init__(self, session: Session, queue: SendQueue, close: Callable[[int, str], None]) -> None:
         self.session = session
         self.queue = queue
         self._close = close
+        self._kept_bytes = 0
         self.held: list[Entry] | None = None
         """Pushes that came while the session was opening."""
         self.filling: dict[int, list[Entry]] | None = None
@@ -44,17 +45,28 @@ class Connection:
         return False
 
     def keep(self, entries: list[Entry], entry: Entry) -> None:
-        """Let a push wait in one of this connection's lists; they are bounded as the send queue is."""
-        if len(entries) < self.queue.max_frames:
+        """Let a push wait in one of this connection's lists; each is bounded as the send queue is in frames, all of
+        them together in bytes. `release` it when it is taken from there."""
+        self._kept_bytes += _size(entry)
+        if len(entries) < self.queue.max_frames and self._kept_bytes <= self.queue.max_bytes:
             entries.append(entry)
         else:
             self.close(CloseCode.SLOW, "too slow: reconnect and sync")
+
+    def release(self, entries: Iterable[Entry]) -> None:
+        """These wait no longer."""
+        self._kept_bytes -= sum(map(_size, entries))
 
     def close(self, code: CloseCode, reason: str) -> None:
         """Close the socket with the code that its kind of client understands; nothing more is sent. Idempotent."""
         if self.session.state is not State.CLOSED:
             self.session.state = State.CLOSED
             self._close(int(as_told(code, self.session.sync)), reason)
+
+
+def _size(entry: Entry) -> int:
+    """Bytes of what a user wrote; the rest of an entry is small."""
+    return len(entry.content.encode()) + len(entry.quote.encode())
 
 
 class Hub:

@@ -242,20 +242,43 @@ async def test_a_log_that_fails_in_the_middle_asks_the_client_to_come_back(
     await (await world.page(token)).has("1")
 
 
-async def test_what_is_held_back_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("bound", [{"send_queue_frames": 10}, {"send_queue_bytes": 20_000}])
+async def test_what_is_held_back_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bound: dict[str, int]
+) -> None:
     """G8: a client that takes too long to come up is closed, and comes back."""
-    async with socket_world(tmp_path, send_queue_frames=10) as world:
+    size = 1 if "send_queue_frames" in bound else 2000
+    async with socket_world(tmp_path, **bound) as world:
         ann, bob = await world.friends("ann", "bob")
         token = await known_page(world, ann)
         await world.send(bob, ann, "0")
         held = Held(world, monkeypatch)
         page = await world.page(token)
         for text in texts(1, 11):
-            await world.send(bob, ann, text)
+            await world.send(bob, ann, text * size)
         assert await page.closed() == CloseCode.SLOW
         held.goes_on.set()
         again = await world.page(token)
-        await again.has(*texts(0, 11))
+        await again.has("0", *(text * size for text in texts(1, 11)))
+
+
+async def test_what_no_longer_waits_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session is closed for what waits, not for all that ever did."""
+    async with socket_world(tmp_path, send_queue_bytes=20_000) as world:
+        ann, bob = await world.friends("ann", "bob")
+        token = await known_page(world, ann)
+        await world.send(bob, ann, "x")
+        held = Held(world, monkeypatch)
+        page = await world.page(token)
+        await eventually(lambda: held.waiting)
+        [connection] = world.hub.of_user(ann)
+        for _ in range(3):
+            await world.send(bob, ann, "y" * 5000)
+        await eventually(lambda: len(connection.held or ()) == 3)
+        held.goes_on.set()
+        await eventually(lambda: len(page.texts()) == 4)
+        await is_live(page, world)
+        assert connection._kept_bytes == 0
 
 
 async def test_a_membership_that_ended_while_away(world: SocketWorld) -> None:
