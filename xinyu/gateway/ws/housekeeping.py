@@ -21,7 +21,10 @@ from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 TRIES_BEFORE_CLOSE = 10
-SWEEP_OVERLAP_MS = 5000
+SWEEP_OVERLAP_MS = 30_000
+"""How much later an end may be seen than its time says: a slow commit, or a `user` process whose clock is behind."""
+FIRST_SWEEP_MS = 600_000
+"""How far back the first sweep looks: our clock may be so much ahead of theirs. From then on theirs counts."""
 IDLE_CHECK_SECONDS = 5.0
 RETRANSMIT_CHECK_SECONDS = 1.0
 PRESENCE_CHECK_SECONDS = 1.0
@@ -50,7 +53,7 @@ class Housekeeping:
         self._clock = clock
         self._here = here
         self._renew_seconds = renew_seconds
-        self._swept_to_ms = 0
+        self._swept_to_ms = clock.now_ms() - FIRST_SWEEP_MS
         self._incarnation = ""
         self._known_at = clock.monotonic()
         """Since then at the earliest presence has been another one."""
@@ -96,16 +99,17 @@ class Housekeeping:
     async def close_ended_logins(self) -> None:
         """Close sockets whose login was ended on another node, or whose token has run out (G11)."""
         now_ms = self._clock.now_ms()
-        since_ms = (self._swept_to_ms or now_ms) - SWEEP_OVERLAP_MS
+        since_ms = newest_ms = self._swept_to_ms - SWEEP_OVERLAP_MS
         while page := await self._ports.logins.list_ended_since(since_ms):
             for ended in page:
                 for connection in self._hub.of_user(ended.user_id):
                     if connection.session.caller.login_id == ended.login_id:
                         connection.close(CloseCode.LOGIN_ENDED, "login ended")
-            if page[-1].ended_ms <= since_ms:
+            newest_ms = page[-1].ended_ms
+            if newest_ms <= since_ms:
                 break
-            since_ms = page[-1].ended_ms
-        self._swept_to_ms = now_ms
+            since_ms = newest_ms
+        self._swept_to_ms = max(self._swept_to_ms, min(newest_ms, now_ms))
         for connection in self._hub:
             if connection.session.caller.expires_at * 1000 <= now_ms:
                 connection.close(CloseCode.LOGIN_ENDED, "login ended")

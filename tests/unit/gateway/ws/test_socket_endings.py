@@ -19,6 +19,7 @@ from testkit.clock import ManualClock
 from testkit.sockets import SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.housekeeping import SWEEP_OVERLAP_MS
 from xinyu.gateway.ws.session import State
 from xinyu.kernel.errors import Unavailable
 from xinyu.presence.store import Put
@@ -121,6 +122,43 @@ async def test_the_sweep_reads_all_pages_of_ended_logins(world: SocketWorld, mon
         clock.jump(0.001)
     await world.housekeeping.close_ended_logins()
     assert [await page.closed() for page in pages] == [CloseCode.NORMAL] * 5
+
+
+@pytest.mark.parametrize("ahead", [300, -300])
+async def test_the_sweep_goes_by_the_clock_of_who_ends_logins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """G11: an end whose close order was lost is found however far the gateway's own clock is from it."""
+    async with socket_world(tmp_path) as world:
+        clock = ManualClock(world.process.container.clock().now_ms() - round(ahead * 1000))
+        monkeypatch.setattr(world.process.container.login_service(), "_clock", clock)
+        ann = await world.user("ann")
+        tokens = [await world.token(ann) for _ in range(3)]
+        pages = [await world.page(token) for token in tokens]
+        for token, page in zip(tokens, pages, strict=True):
+            await world.ports.logins.end_login(ann, await world.login_of(token))
+            await world.housekeeping.close_ended_logins()
+            assert await page.closed() == CloseCode.NORMAL
+            clock.jump(20)
+
+
+async def test_the_sweep_asks_for_what_is_new(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    store = world.process.container.login_store()
+    real = store.list_ended_since
+
+    async def noted(since_ms: int, limit: int) -> Any:
+        asked.append(since_ms)
+        return await real(since_ms, limit)
+
+    monkeypatch.setattr(store, "list_ended_since", noted)
+    ann = await world.user("ann")
+    begin_ms = world.process.container.clock().now_ms()
+    await world.ports.logins.end_login(ann, await world.login_of(await world.token(ann)))
+    await world.housekeeping.close_ended_logins()
+    asked.clear()
+    await world.housekeeping.close_ended_logins()
+    assert begin_ms - SWEEP_OVERLAP_MS <= asked[0] <= begin_ms
 
 
 async def test_a_silent_socket_is_closed(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
