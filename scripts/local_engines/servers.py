@@ -205,8 +205,8 @@ character-set-server = utf8mb4
 max-connections = 300
 performance-schema = OFF
 innodb-flush-log-at-trx-commit = 1
-innodb-buffer-pool-size = 64M
-innodb-log-file-size = 48M
+innodb-buffer-pool-size = 512M
+innodb-log-file-size = 256M
 innodb-fast-shutdown = 1
 """
 
