@@ -21,6 +21,8 @@ STREAMS = "xinyu_delivery_stream_partitions"
 """How many streams a delivery process takes from."""
 PAUSED_SECONDS = 30.0
 """Of GUARANTEES.md; in a drill of less than a minute half of it."""
+STALLED_SECONDS = 15.0
+"""Longer than `storage.mysql_timeout_seconds`; in a shorter drill a third of it."""
 AWAY_SECONDS = 3.0
 """Redis and MySQL are started again only after so long; in a shorter drill after a tenth of it."""
 CUT_SECONDS = 10.0
@@ -77,17 +79,31 @@ def _drain_gateway(scene: Scene) -> Fault:
     return _fault("drain-gateway", began, _ended(f"left after {took:.1f} s", node, stage.revive(node)))
 
 
-def _pause_message(scene: Scene) -> Fault:
-    stage = scene.stage
-    began, node = time.monotonic(), stage.host("message")
-    stage.signal(node, signal.SIGSTOP)
+def _pause(role: str, name: str) -> Drill:
+    def drill(scene: Scene) -> Fault:
+        stage = scene.stage
+        began, node = time.monotonic(), stage.host(role)
+        stage.signal(node, signal.SIGSTOP)
+        try:
+            time.sleep(min(PAUSED_SECONDS, scene.seconds / 2))
+            stopped = stage.process_state(node.pid) == "T"
+        finally:
+            stage.signal(node, signal.SIGCONT)
+        return _fault(name, began, _stood_still(node.node, node.pid, began) if stopped else "")
+
+    return drill
+
+
+def _pause_mysql(scene: Scene) -> Fault:
+    """Its connections stand, and nobody answers: longer than the services wait for it, where the drill has the time."""
+    stage, began = scene.stage, time.monotonic()
+    state = stage.signal_engine("mysql", signal.SIGSTOP)
     try:
-        time.sleep(min(PAUSED_SECONDS, scene.seconds / 2))
-        stopped = stage.process_state(node) == "T"
+        time.sleep(min(STALLED_SECONDS, scene.seconds / 3))
+        stopped = stage.process_state(state.pid) == "T"
     finally:
-        stage.signal(node, signal.SIGCONT)
-    took = time.monotonic() - began
-    return _fault("pause-message", began, f"{node.node} (pid {node.pid}) stood still {took:.1f} s" if stopped else "")
+        stage.signal_engine("mysql", signal.SIGCONT)
+    return _fault("pause-mysql", began, _stood_still("mysql", state.pid, began) if stopped else "")
 
 
 def _restart_redis(scene: Scene) -> Fault:
@@ -194,6 +210,10 @@ def _ended(how: str, before: NodeState, after: NodeState) -> str:
     return f"{before.node} (pid {before.pid}) {how}, pid {after.pid} is ready" if before.pid != after.pid else ""
 
 
+def _stood_still(name: str, pid: int, began: float) -> str:
+    return f"{name} (pid {pid}) stood still {time.monotonic() - began:.1f} s"
+
+
 def _fault(name: str, began: float, proof: str, bound: float = G4_SECONDS) -> Fault:
     return Fault(name, began, time.monotonic(), proof, bound)
 
@@ -202,7 +222,9 @@ DRILLS: dict[str, Drill] = {
     "kill-gateway": _kill("gateway_ws", "kill-gateway"),
     "kill-message": _kill("message", "kill-message"),
     "kill-presence": _kill("presence", "kill-presence"),
-    "pause-message": _pause_message,
+    "pause-message": _pause("message", "pause-message"),
+    "pause-gateway": _pause("gateway_ws", "pause-gateway"),
+    "pause-mysql": _pause_mysql,
     "restart-redis": _restart_redis,
     "restart-mysql": _restart_mysql,
     "expire-zookeeper": _expire_zookeeper,

@@ -147,9 +147,9 @@ class Stage:
         """Send a signal to a process of the stage."""
         self._cluster.nodes.signal(node, number)
 
-    def process_state(self, node: NodeState) -> str:
+    def process_state(self, pid: int) -> str:
         """The letter of proc(5): T for a stopped one."""
-        return Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
     def await_end(self, node: NodeState, within: float) -> None:
         """Until the process is gone. Raises ClusterError."""
@@ -166,6 +166,10 @@ class Stage:
     def crash_engine(self, name: str) -> EngineState:
         """Kill an engine. Raises EngineError."""
         return self._instances[name].crash()
+
+    def signal_engine(self, name: str, number: signal.Signals) -> EngineState:
+        """Send a signal to an engine. Raises EngineError."""
+        return self._instances[name].send_signal(number)
 
     def start_engine(self, name: str, before: EngineState) -> EngineState:
         """Start it where it was. Raises EngineError."""

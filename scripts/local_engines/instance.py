@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import secrets
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -93,6 +95,15 @@ class Instance:
             if state is None:
                 raise EngineError(f"{self.server.name} does not run")
             terminate(state.pid, state.started, self.folder, within=0.0)
+            return state
+
+    def send_signal(self, number: signal.Signals) -> State:
+        """Send it a signal. Raises EngineError where none runs."""
+        with self._locked("lock"):
+            state = self.state()
+            if state is None:
+                raise EngineError(f"{self.server.name} does not run")
+            os.kill(state.pid, number)
             return state
 
     def start_again(self, before: State) -> State:

@@ -68,11 +68,15 @@ class FakeStage:
     def revive(self, dead: NodeState) -> NodeState:
         return NodeState(dead.node, dead.roles, pid=dead.pid + self.works, started="now")
 
-    def process_state(self, node: NodeState) -> str:
+    def process_state(self, pid: int) -> str:
         return "T" if self.works else "S"
 
     def crash_engine(self, name: str) -> EngineState:
         return EngineState(20, "then", 1, "")
+
+    def signal_engine(self, name: str, number: signal.Signals) -> EngineState:
+        self.signals.append(number)
+        return self.crash_engine(name)
 
     def start_engine(self, name: str, before: EngineState) -> EngineState:
         return EngineState(before.pid + self.works, "now", before.port, before.secret)
@@ -119,6 +123,8 @@ def test_what_is_broken_is_mended_again() -> None:
         ("cut-link", lambda stage: stage.net.modes == [Mode.SWALLOW, Mode.REFUSE, Mode.PASS]),
         ("slow-client", lambda stage: stage.net.stalls == [True, False]),
         ("pause-message", lambda stage: stage.signals == [signal.SIGSTOP, signal.SIGCONT]),
+        ("pause-gateway", lambda stage: stage.signals == [signal.SIGSTOP, signal.SIGCONT]),
+        ("pause-mysql", lambda stage: stage.signals == [signal.SIGSTOP, signal.SIGCONT]),
     ):
         for works in (True, False):
             broken, stage = scene(works)
