@@ -6,9 +6,12 @@ from typing import Any
 
 import httpx
 import jwt
+import msgspec
 import pytest
 
+from testkit.contacts import port_of
 from testkit.rest import ports_of
+from testkit.talks import media_object
 from testkit.users import ISSUER, SECRET, UserDomain, sealed, user_domain
 from xinyu.delivery.port import DeliveryPort
 from xinyu.delivery.types import CloseOrder
@@ -20,6 +23,9 @@ from xinyu.gateway.services import services_over
 from xinyu.gateway.settings import GatewaySettings
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import LoginId, UserId
+from xinyu.media.errors import MediaNotFound
+from xinyu.media.port import MediaPort
+from xinyu.media.types import Kind, MediaObject
 from xinyu.message.port import DevicePort
 from xinyu.rpc.spec import MethodSpec
 from xinyu.rpc.stub import Call, Transport, make_stub
@@ -51,6 +57,7 @@ class Site:
     def __init__(self, domain: UserDomain) -> None:
         self.domain = domain
         self.recorder = Recorder()
+        self.media: dict[str, MediaObject] = {}
         ports = ports_of(
             profiles=domain.profiles,
             accounts=domain.accounts,
@@ -59,6 +66,7 @@ class Site:
             codes=domain.codes,
             delivery=make_stub(DeliveryPort, self.recorder),
             devices=make_stub(DevicePort, self.recorder),
+            media=port_of(MediaPort, get_object=self._get_object),
         )
         settings = GatewaySettings()
         services = services_over(ports, settings)
@@ -73,6 +81,11 @@ class Site:
         app = application.build([*auth.ROUTES, *user.ROUTES])
         transport = httpx.ASGITransport(app, client=("198.51.100.7", 1))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test/api/v1/")
+
+    async def _get_object(self, media_id: str) -> MediaObject:
+        if media_id not in self.media:
+            raise MediaNotFound()
+        return self.media[media_id]
 
     async def post(self, path: str, token: str = "", **body: object) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -221,6 +234,19 @@ async def test_detail_and_its_update(site: Site) -> None:
     assert await site.ok("user/detail", token) == {**first, **changed}
     assert (await site.refused("user/detail-update", token, gender=7))[0] == 400
     assert (await site.refused("user/detail-update", token, birthday="x"))[0] == 400
+
+
+async def test_an_avatar_may_be_the_id_of_an_uploaded_image(site: Site) -> None:
+    token = await site.register()
+    picture = media_object(UserId(1), "ada.png")
+    site.media[picture.media_id] = picture
+    site.media["e" * 32] = msgspec.structs.replace(picture, kind=Kind.FILE)
+    assert await site.ok("user/detail-update", token, avatar=picture.media_id.upper()) == {}
+    assert (await site.ok("user/detail", token))["avatar"] == picture.url
+    for media_id in ("e" * 32, "0" * 32):
+        refusal = await site.refused("user/detail-update", token, avatar=media_id)
+        assert refusal == (400, "avatar is no image that was uploaded")
+    assert (await site.ok("user/detail", token))["avatar"] == picture.url
 
 
 async def test_settings(site: Site) -> None:

@@ -9,8 +9,10 @@ from xinyu.gateway.http.call import Call, NoBody, RawRoute, Route
 from xinyu.gateway.http.routes.auth import close_sessions, code_text
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.present.user import detail_json, setting_json
-from xinyu.kernel.ids import UserId
-from xinyu.user.errors import UserNotFound
+from xinyu.kernel.ids import MediaId, UserId, is_hex_id
+from xinyu.media.errors import MediaNotFound
+from xinyu.media.types import Kind
+from xinyu.user.errors import BadProfile, UserNotFound
 from xinyu.user.types import Gender, Preferences, Profile, ProfileChange
 
 ERRORS: dict[str, str] = {
@@ -74,10 +76,12 @@ async def detail(call: Call[NoBody]) -> object:
 
 
 async def detail_update(call: Call[DetailUpdateBody]) -> None:
-    """Replace the caller's profile. Others read names when they need them, so nothing is copied about; other gateways
-    show the new one within `name_cache_seconds`, this one at once."""
+    """Replace the caller's profile; `avatar` is an address, or the id of an uploaded image. Others read names when they
+    need them, so nothing is copied about; other gateways show the new one within `name_cache_seconds`, this one at
+    once."""
     body = call.body
-    change = ProfileChange(body.nickname, body.avatar, body.motto, body.gender, body.birthday)
+    avatar = await _address_of(call.ports, body.avatar.strip())
+    change = ProfileChange(body.nickname, avatar, body.motto, body.gender, body.birthday)
     await call.ports.profiles.update_profile(call.user_id, change)
     call.services.names.forget(call.user_id)
 
@@ -118,6 +122,20 @@ async def setting_save(call: Call[SettingBody]) -> None:
         keyboard_event_notify=body.keyboard_event_notify == "Y",
     )
     await call.ports.profiles.save_preferences(call.user_id, preferences)
+
+
+async def _address_of(ports: Ports, avatar: str) -> str:
+    """Where an avatar is shown from. Raises BadProfile for an id that is no image's."""
+    media_id = avatar.lower()
+    if not is_hex_id(media_id):
+        return avatar
+    try:
+        found = await ports.media.get_object(MediaId(media_id))
+    except MediaNotFound:
+        found = None
+    if found is None or found.kind is not Kind.IMAGE:
+        raise BadProfile("avatar is no image that was uploaded")
+    return found.url
 
 
 async def _own_profile(ports: Ports, user_id: UserId) -> Profile:
