@@ -20,6 +20,7 @@ class Lane:
         self.pushes: deque[tuple[NodePush, Tally]] = deque()
         self.signals: deque[NodeSignal] = deque()
         self.dropped_signals = 0
+        self.push_bytes = 0
         self._at = at
         self._attempts = attempts
         self._settings = settings
@@ -27,7 +28,10 @@ class Lane:
     def put(self, batch: list[NodePush], tally: Tally) -> None:
         """Queue pushes; those that do not fit have failed."""
         room = self._settings.lane_pushes - len(self.pushes)
+        if self.push_bytes >= self._settings.lane_push_bytes:
+            room = 0
         self.pushes += [(push, tally) for push in batch[:room]]
+        self.push_bytes += sum(len(push.payload) for push in batch[:room])
         for push in batch[room:]:
             tally.failed(push)
 
@@ -54,6 +58,7 @@ class Lane:
         if not self.pushes:
             return True
         items = [self.pushes.popleft() for _ in range(min(len(self.pushes), self._settings.batch_pushes))]
+        self.push_bytes -= sum(len(push.payload) for push, _ in items)
         receipt = await self._attempts.deliver(self._at, [push for push, _ in items])
         for push, tally in items:
             tally.told(push, receipt)
@@ -68,6 +73,7 @@ class Lane:
             tally.failed(push)
         self.dropped_signals += len(self.signals)
         self.pushes.clear()
+        self.push_bytes = 0
         self.signals.clear()
 
 
@@ -118,5 +124,10 @@ class Lanes:
         return [
             ("xinyu_delivery_lanes", "Other nodes that are being delivered to.", len(self._lanes)),
             ("xinyu_delivery_lane_pushes", "Pushes waiting for other nodes.", waiting),
+            (
+                "xinyu_delivery_lane_bytes",
+                "Bytes of their payloads.",
+                sum(lane.push_bytes for lane in self._lanes.values()),
+            ),
             ("xinyu_delivery_lane_dropped_signals_total", "Signals dropped in lanes.", self._dropped_signals),
         ]

@@ -20,18 +20,21 @@ INCARNATION = "memory"
 class MemoryPushQueue(PushQueue):
     """One process's own. What is in hand is not remembered: whoever took it is in the same process."""
 
-    def __init__(self, limit: int) -> None:
-        """`limit`: pushes that wait here."""
+    def __init__(self, limit: int, limit_bytes: int = 64_000_000) -> None:
+        """`limit`: pushes that wait here; nor do more once their payloads have `limit_bytes`."""
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
         self._batches: deque[tuple[float, int]] = deque()
         self._waiting: deque[Push] = deque()
         self._wake = asyncio.Event()
 
     async def put(self, pushes: list[Push]) -> None:
-        if len(self._waiting) + len(pushes) > self._limit:
+        if len(self._waiting) + len(pushes) > self._limit or self._bytes >= self._limit_bytes:
             raise Overloaded("the delivery queue is full", retry_after_ms=RETRY_MS)
         if pushes:
             self._waiting += pushes
+            self._bytes += sum(len(push.payload) for push in pushes)
             self._batches.append((time.monotonic(), len(pushes)))
             self._wake.set()
 
@@ -40,6 +43,7 @@ class MemoryPushQueue(PushQueue):
             self._wake.clear()
             await self._wake.wait()
         taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), limit))]
+        self._bytes -= sum(len(push.payload) for push in taken)
         self._age(len(taken))
         return taken
 
@@ -64,7 +68,10 @@ class MemoryPushQueue(PushQueue):
         return bool(self._waiting)
 
     def readings(self) -> list[Reading]:
-        return [("xinyu_delivery_queue", "Pushes waiting for their fan-out.", len(self._waiting))]
+        return [
+            ("xinyu_delivery_queue", "Pushes waiting for their fan-out.", len(self._waiting)),
+            ("xinyu_delivery_queue_bytes", "Bytes of their payloads.", self._bytes),
+        ]
 
     def _age(self, taken: int) -> None:
         """The batches that these were put with are the oldest."""

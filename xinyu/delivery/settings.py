@@ -29,6 +29,9 @@ class DeliverySettings(BaseModel):
         2.0, ge=0.1, description="The streams of a process that died are taken over by others after this time."
     )
     queue_pushes: int = Field(20_000, ge=1, description="Pushes waiting for their fan-out before more are refused.")
+    queue_push_bytes: int = Field(
+        64_000_000, ge=1, description="Once their payloads have so many bytes, more are refused too."
+    )
     queue_signals: int = Field(5_000, ge=1, description="Fleeting signals waiting before more are dropped.")
     batch_pushes: int = Field(256, ge=1, description="Most pushes of one presence call, and of one call to a node.")
     queue_completions: int = Field(
@@ -36,6 +39,9 @@ class DeliverySettings(BaseModel):
     )
     lane_pushes: int = Field(
         2_000, ge=1, description="Pushes waiting for one other node before more are left to the outbox."
+    )
+    lane_push_bytes: int = Field(
+        16_000_000, ge=1, description="Once their payloads have so many bytes, more are left to the outbox too."
     )
     lane_signals: int = Field(1_000, ge=1, description="Signals waiting for one other node before more are dropped.")
     attempt_seconds: float = Field(3.0, gt=0, description="How long a node may take to answer for a batch.")

@@ -77,9 +77,11 @@ class Appender:
         self._clock = clock
         self._batch_size = settings.batch_size
         self._queue_size = settings.queue_size
+        self._queue_bytes = settings.queue_bytes
         self._lanes = lanes
         self._turns = LEAVING_TURNS if lanes == 1 else 0
         self._queue: deque[_Waiting] = deque()
+        self._waiting_bytes = 0
         self._idle: deque[asyncio.Event] = deque()
         self._begun: dict[asyncio.Event, float] = {}
         """When the lanes at work began, the oldest first."""
@@ -91,10 +93,11 @@ class Appender:
     async def append(self, item: Append) -> Settled:
         """Store one message. Raises what refused it, QueueFull, StorageUnavailable. When the caller is cancelled the
         message may still be stored; its retry gets the receipt. Raises ConversationBusy, AppenderStopped as well."""
-        if len(self._queue) >= self._queue_size:
+        if len(self._queue) >= self._queue_size or self._waiting_bytes >= self._queue_bytes:
             raise QueueFull(retry_after_ms=RETRY_MS)
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
+        self._waiting_bytes += len(item.content)
         self._call_lane()
         return await waiting.outcome
 
@@ -128,6 +131,7 @@ class Appender:
             ("xinyu_message_second_looks_total", "Batches tried again after a COMMIT in doubt.", c.second_looks),
             ("xinyu_message_busy_total", "Tries that met a conversation which others held.", c.busy),
             ("xinyu_message_queue", "Messages waiting for their transaction.", len(self._queue)),
+            ("xinyu_message_queue_bytes", "Bytes of their contents, or nearly.", self._waiting_bytes),
             ("xinyu_message_known_conversations", "Conversations whose members are remembered.", len(self._known)),
             ("xinyu_message_batches_in_flight", "Transactions of the group commit that run now.", len(self._begun)),
         ]
@@ -148,6 +152,7 @@ class Appender:
                 if busy:
                     await self._clock.sleep(BUSY_PAUSE_SECONDS)
                     self._queue.extendleft(reversed(busy))
+                    self._waiting_bytes += sum(len(waiting.item.content) for waiting in busy)
                 for _ in range(self._turns):
                     await asyncio.sleep(0)
             except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
@@ -191,9 +196,12 @@ class Appender:
         skipped: list[_Waiting] = []
         while queue and len(batch) < self._batch_size and len(skipped) < MAX_SKIPPED:
             waiting = queue.popleft()
-            if waiting.outcome.done():  # who sent it is gone, and sends again what matters to him
+            if waiting.item.conversation_id in self._in_flight and not waiting.outcome.done():
+                skipped.append(waiting)
                 continue
-            (skipped if waiting.item.conversation_id in self._in_flight else batch).append(waiting)
+            self._waiting_bytes -= len(waiting.item.content)
+            if not waiting.outcome.done():  # else who sent it is gone, and sends again what matters to him
+                batch.append(waiting)
         queue.extendleft(reversed(skipped))
         return batch
 

@@ -27,14 +27,24 @@ _encode = msgspec.json.Encoder().encode
 class Pusher(CompletionPort):
     """Dispatches after the commit, off the sender's wait. What cannot be dispatched now stays in the outbox."""
 
-    def __init__(self, delivery: DeliveryPort, outbox: OutboxStore, clock: Clock, limit: int = 20_000) -> None:
-        """`limit`: entries that wait here for delivery to take them, and delivered ones that wait to be settled."""
+    def __init__(
+        self,
+        delivery: DeliveryPort,
+        outbox: OutboxStore,
+        clock: Clock,
+        limit: int = 20_000,
+        limit_bytes: int = 64_000_000,
+    ) -> None:
+        """`limit`: entries that wait here for delivery to take them, and delivered ones that wait to be settled. Nor do
+        more wait once they have `limit_bytes`."""
         self._delivery = delivery
         self._outbox = outbox
         self._clock = clock
         self._delivered: list[OutboxKey] = []
         self._waiting: list[Push] = []
         self._limit = limit
+        self._limit_bytes = limit_bytes
+        self._waiting_bytes = 0
         self._left = 0
         self._forgotten = 0
         self._wake = asyncio.Event()
@@ -45,14 +55,14 @@ class Pusher(CompletionPort):
     @property
     def room(self) -> int:
         """How many entries more would be queued."""
-        return max(0, self._limit - len(self._waiting))
+        return max(0, self._limit - len(self._waiting)) if self._waiting_bytes < self._limit_bytes else 0
 
     def push(self, appended: Sequence[Appended]) -> None:
         """Queue committed entries, in log order per conversation. What does not fit stays in the outbox for now."""
         if len(appended) > self.room:
             self._left += len(appended)
             return
-        self._waiting += [
+        pushes = [
             Push(
                 conversation_id=a.entry.conversation_id,
                 seq=a.entry.seq,
@@ -63,6 +73,8 @@ class Pusher(CompletionPort):
             )
             for a in appended
         ]
+        self._waiting += pushes
+        self._waiting_bytes += sum(len(push.payload) for push in pushes)
         self._wake.set()
 
     async def complete(self, completions: list[Completion]) -> None:
@@ -127,6 +139,7 @@ class Pusher(CompletionPort):
         """For metrics."""
         return [
             ("xinyu_push_queue", "Committed entries waiting for delivery to take them.", len(self._waiting)),
+            ("xinyu_push_queue_bytes", "Bytes of those entries.", self._waiting_bytes),
             (
                 "xinyu_push_left_total",
                 "Entries that delivery did not take at once; the outbox brings them.",
@@ -155,7 +168,7 @@ class Pusher(CompletionPort):
             if not self._waiting:
                 self._wake.clear()
                 await self._wake.wait()
-            pushes, self._waiting = self._waiting, []
+            pushes, self._waiting, self._waiting_bytes = self._waiting, [], 0
             adopt_shared_trace({push.trace_id for push in pushes})
             if hops.told:
                 _tell(pushes)

@@ -16,8 +16,14 @@ class MessageSettings(BaseModel):
     batch_size: int = Field(64, ge=1, le=1000, description="Most messages that share one transaction.")
     batches_in_flight: int = Field(4, ge=1, le=64, description="Transactions at once on MySQL (SQLite has one).")
     queue_size: int = Field(5000, ge=1, description="Messages waiting for a transaction before senders are refused.")
+    queue_bytes: int = Field(
+        64_000_000, ge=1, description="Once their contents have so many bytes, senders are refused too."
+    )
     push_queue: int = Field(
         20_000, ge=1, description="Committed entries waiting for delivery; more stay in the outbox."
+    )
+    push_queue_bytes: int = Field(
+        64_000_000, ge=1, description="Once they have so many bytes, more stay in the outbox too."
     )
     outbox_keep_seconds: float = Field(
         60.0, ge=0, description="Delivered outbox rows are kept for replay this long (not where presence is in memory)."

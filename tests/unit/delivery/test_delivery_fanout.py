@@ -364,6 +364,20 @@ async def test_lost_completions_stop_nothing(world: World) -> None:
     assert (world.left.got, world.done) == ([(1, ["a1"]), (2, ["a1"])], [2])
 
 
+@pytest.mark.parametrize("settings", [DeliverySettings(lane_push_bytes=2)])
+async def test_lanes_are_bounded_in_bytes(world: World) -> None:
+    world.left.gate.clear()
+    await world.service.dispatch([push(1, ANN)])
+    await eventually(lambda: world.left.entered)
+    await world.service.dispatch([push(2, ANN)])
+    await eventually(lambda: world.reading("xinyu_delivery_lane_bytes") == 2)
+    await world.service.dispatch([push(3, ANN)])
+    await eventually(lambda: world.reading("xinyu_delivery_failures_total") == 1)
+    world.left.gate.set()
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert world.done == [1, 2]
+
+
 @pytest.mark.parametrize("settings", [DeliverySettings(queue_completions=2)])
 async def test_completions_are_bounded(world: World) -> None:
     """What is not reported stays in the outbox, which delivers it again."""
@@ -371,6 +385,20 @@ async def test_completions_are_bounded(world: World) -> None:
     assert world.left.got == [(1, ["a1"]), (2, ["a1"]), (3, ["a1"])]
     assert world.done == [1, 2]
     assert world.reading("xinyu_delivery_unreported_total") == 1
+
+
+async def test_queues_are_bounded_in_bytes(settings: DeliverySettings) -> None:
+    world = World(settings, queue=MemoryPushQueue(100, limit_bytes=2))
+    await world.service.dispatch([push(1, ANN)])
+    assert world.reading("xinyu_delivery_queue_bytes") == 2
+    with pytest.raises(Overloaded):
+        await world.service.dispatch([push(2, ANN)])
+    run = asyncio.create_task(world.service.run())
+    await asyncio.wait_for(world.service.drained(), 5)
+    await world.service.dispatch([push(2, ANN)])
+    await asyncio.wait_for(world.service.drained(), 5)
+    assert world.reading("xinyu_delivery_queue_bytes") == 0
+    run.cancel()
 
 
 @pytest.mark.parametrize("settings", [DeliverySettings(queue_pushes=3, batch_pushes=2, queue_signals=2)])

@@ -205,6 +205,21 @@ async def test_a_full_queue_says_when_to_come_back(tmp_path: Path) -> None:
         await world.appender.drained()
 
 
+async def test_a_queue_full_of_bytes_refuses_too(tmp_path: Path) -> None:
+    async with append_world(tmp_path, queue_bytes=1) as world:
+        world.log.gate.clear()
+        tasks = world.send(message(ANN, world.pair))
+        await eventually(lambda: world.log.batches)
+        tasks += world.send(message(ANN, world.pair))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFull):
+            await world.appender.append(message(ANN, world.pair))
+        tasks[-1].cancel()  # it is stored no more, and its bytes are free
+        world.log.gate.set()
+        await world.appender.drained()
+        assert seqs([await tasks[0], await world.appender.append(message(ANN, world.pair))]) == [1, 2]
+
+
 async def test_while_the_database_is_away_everybody_is_told_after_one_try(world: AppendWorld) -> None:
     world.log.before = lambda items: StorageUnavailable() if len(items) > 1 else None
     results = await world.at_once(*(message(ANN, world.pair) for _ in range(10)))

@@ -34,12 +34,17 @@ class Process:
     """The part of a message process that dispatches, with a delivery that a test can make refuse."""
 
     def __init__(
-        self, stores: MessageStores, clock: ManualClock, limit: int = 1000, backlog: Backlog | None = None
+        self,
+        stores: MessageStores,
+        clock: ManualClock,
+        limit: int = 1000,
+        backlog: Backlog | None = None,
+        limit_bytes: int = 1_000_000,
     ) -> None:
         self.clock = clock
         self.dispatched: list[Push] = []
         self.refusing = False
-        self.pusher = Pusher(port_of(DeliveryPort, dispatch=self._dispatch), stores.outbox, clock, limit)
+        self.pusher = Pusher(port_of(DeliveryPort, dispatch=self._dispatch), stores.outbox, clock, limit, limit_bytes)
         self.incarnation = "first"
         self.presence_is_away = False
         self.asked = 0
@@ -94,8 +99,8 @@ class World:
         self.stores, self.pair = stores, pair
         self.clock = ManualClock()
 
-    def process(self, limit: int = 1000, backlog: Backlog | None = None) -> Process:
-        return Process(self.stores, self.clock, limit, backlog)
+    def process(self, limit: int = 1000, backlog: Backlog | None = None, limit_bytes: int = 1_000_000) -> Process:
+        return Process(self.stores, self.clock, limit, backlog, limit_bytes)
 
     async def commit(self, count: int = 1, session: str | None = None) -> list[Appended]:
         """Messages that are in the log and of which nobody was told."""
@@ -317,6 +322,19 @@ async def test_no_more_waits_in_memory_than_there_is_room_for(world: World) -> N
     assert process.reading("xinyu_push_left_total") == 3
     process.start()
     await eventually(lambda: process.seqs[:2] == [1, 2])
+    await process.kill()
+
+
+async def test_no_more_waits_in_memory_once_it_has_so_many_bytes(world: World) -> None:
+    process = world.process(limit_bytes=1)
+    committed = await world.commit(3)
+    process.pusher.push(committed[:1])
+    assert (process.pusher.room, process.reading("xinyu_push_queue_bytes") > 1) == (0, True)
+    process.pusher.push(committed[1:])
+    assert process.reading("xinyu_push_left_total") == 2
+    process.start()
+    await process.later(lambda: set(process.seqs) == {1, 2, 3})
+    assert process.reading("xinyu_push_queue_bytes") == 0
     await process.kill()
 
 

@@ -80,7 +80,7 @@ def _queue_redis(settings: Settings) -> RedisDatabase | None:
 
 def _push_queue(settings: Settings, redis: RedisDatabase | None, clock: Clock) -> PushQueue:
     if redis is None:
-        return MemoryPushQueue(settings.delivery.queue_pushes)
+        return MemoryPushQueue(settings.delivery.queue_pushes, settings.delivery.queue_push_bytes)
     return RedisPushQueue(redis, settings.presence.redis_prefix, settings.delivery, clock)
 
 
@@ -163,7 +163,9 @@ class MessageContainer(DeliveryContainer):
     outbox_store = providers.Singleton(OutboxStoreSql, message_db, _keep)
     effect_store = providers.Singleton(EffectStoreSql, message_db)
     conversations = providers.Singleton(Conversations, log_store, _mine.conversation_cache)
-    pusher = providers.Singleton(Pusher, DeliveryContainer.outlet, outbox_store, _clock, _mine.push_queue)
+    pusher = providers.Singleton(
+        Pusher, DeliveryContainer.outlet, outbox_store, _clock, _mine.push_queue, _mine.push_queue_bytes
+    )
     appender = providers.Singleton(
         Appender, log_store, pusher, _clock, _mine, providers.Callable(_lanes, message_db, _mine.batches_in_flight)
     )

@@ -175,6 +175,11 @@ class Hub:
             ("xinyu_ws_slow_total", "Sessions closed at a full queue.", self.closes[CloseCode.SLOW]),
             ("xinyu_ws_unanswered_total", "Sessions closed for want of acks.", self.closes[CloseCode.NO_ACKS]),
             ("xinyu_ws_unacked_pushes", "Pushes awaiting their acks.", unacked),
+            (
+                "xinyu_ws_unacked_bytes",
+                "Bytes of those pushes.",
+                sum(c.session.unacked_bytes for c in self._by_session.values()),
+            ),
             ("xinyu_ws_queued_frames", "Frames waiting in send queues.", sum(f for f, _ in queued)),
             ("xinyu_ws_queued_bytes", "Bytes waiting in send queues.", sum(b for _, b in queued)),
         ]
