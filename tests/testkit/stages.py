@@ -14,6 +14,7 @@ import yaml
 from sqlalchemy.engine import make_url
 
 from testkit.accounts import DOMAINS, least_accounts
+from testkit.carrier import carrier
 from testkit.engines import address_of
 from testkit.mysql import made_schema
 from testkit.placement import QUICK, ROOT, Node, Placement, environment, merged
@@ -74,7 +75,7 @@ def _shared(folder: Path) -> dict[str, Any]:
         "auth": {"jwt_secret": secrets.token_hex(20), "admin_secret": secrets.token_hex(20)},
         "rpc": {"secret": secrets.token_hex(20)},
         "media": {"blob_dir": str(folder / "media")},
-        "user": {"rsa_private_key_path": str(keys / "rsa_private.pem")},
+        "user": {"rsa_private_key_path": str(keys / "rsa_private.pem"), **carrier().settings},
     }
 
 
