@@ -131,10 +131,11 @@ def test_all_holds_every_drill_on_a_stage_of_its_shape_and_leaves_one_page(
     held = holding(monkeypatch, *[GOOD] * len(cli.DRILLS))
     assert cli.main(["all", "--folder", str(tmp_path), "--seed", "7"]) == 0
     assert held == list(cli.DRILLS) and stages[0].calls == ["start", "stop"] * 2
-    assert (tmp_path / "drills-stage4.html").read_text().count("<svg") == len(cli.DRILLS) == 13
+    assert (tmp_path / "drills-stage4.html").read_text().count("<svg") == len(cli.DRILLS)
     assert not list(tmp_path.glob("*.jsonl"))
     out = capsys.readouterr().out
-    assert "13 of 13 drills were good" in out and "kill-delivery needs the stage otherwise" in out and "seed 7" in out
+    count = len(cli.DRILLS)
+    assert f"{count} of {count} drills were good" in out and "kill-delivery needs the stage otherwise" in out and "seed 7" in out
 
 
 def test_what_goes_wrong_keeps_its_history_and_the_next_drill_gets_a_new_stage(
