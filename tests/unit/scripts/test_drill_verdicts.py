@@ -135,7 +135,11 @@ def test_all_holds_every_drill_on_a_stage_of_its_shape_and_leaves_one_page(
     assert not list(tmp_path.glob("*.jsonl"))
     out = capsys.readouterr().out
     count = len(cli.DRILLS)
-    assert f"{count} of {count} drills were good" in out and "kill-delivery needs the stage otherwise" in out and "seed 7" in out
+    assert (
+        f"{count} of {count} drills were good" in out
+        and "kill-delivery needs the stage otherwise" in out
+        and "seed 7" in out
+    )
 
 
 def test_what_goes_wrong_keeps_its_history_and_the_next_drill_gets_a_new_stage(
