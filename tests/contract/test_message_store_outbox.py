@@ -116,6 +116,7 @@ async def test_what_was_put_aside_gets_another_chance_when_it_has_rested(stores:
     late = await stores.say(ANN, pair)
     await claim(stores, attempts=0)
     await stores.outbox.settle([(pair, 1)], stores.now_ms)
+    await stores.outbox.reopen(stores.now_ms)
     assert await stores.outbox.release(begin, 2, 10) == 0
     assert await stores.outbox.release(begin + 1, 2, 1) == 1
     assert await stores.outbox.release(begin + 1, 2, 10) == 1

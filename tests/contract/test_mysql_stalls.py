@@ -66,6 +66,32 @@ async def test_a_unit_of_work_without_an_answer_ends(link: tuple[Proxy, str], da
     assert await database.read(count) == 1
 
 
+async def test_a_read_whose_end_has_no_answer_ends(link: tuple[Proxy, str], database: Database) -> None:
+    """What was looked at is let go of by a statement too."""
+
+    def work(connection: Connection) -> int:
+        found = count(connection)
+        link[0].set_mode(Mode.SWALLOW)
+        return found
+
+    async with asyncio.timeout(GUARD_SECONDS):
+        with pytest.raises(StorageUnavailable):
+            await database.read(work)
+
+
+async def test_what_fails_by_itself_is_rolled_back_in_time_too(link: tuple[Proxy, str], database: Database) -> None:
+    def work(connection: Connection) -> None:
+        insert(connection, 1)
+        link[0].set_mode(Mode.SWALLOW)
+        raise KeyError
+
+    async with asyncio.timeout(GUARD_SECONDS):
+        with pytest.raises((StorageUnavailable, KeyError)):
+            await database.write(work)
+    link[0].set_mode(Mode.PASS)
+    assert await database.read(count) == 0
+
+
 async def test_a_commit_without_an_answer_is_in_doubt(link: tuple[Proxy, str], database: Database) -> None:
     def work(connection: Connection) -> None:
         insert(connection, 1)

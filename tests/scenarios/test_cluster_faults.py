@@ -159,6 +159,8 @@ async def test_mysql_is_away(town: Town, way_to_mysql: Way) -> None:
                 await page.post(path, body)
             assert failed.value.code == 503
         sending = asyncio.create_task(phone.client.send_text(ann.talk, "meanwhile"))
+        await asyncio.sleep(1.0)
+        assert not sending.done(), "refused, and tried again"
     await page.send_text(*bob.talk, "after")
     await sending
     await eventually(lambda: len(phone.texts(ann.talk)) == 3 and page.texts(*bob.talk) == phone.texts(ann.talk))

@@ -49,6 +49,8 @@ Settled = Appended | Repeated | NotAccepted
 class _Waiting:
     item: Append
     outcome: asyncio.Future[Settled]
+    size: int
+    """Bytes of what it says."""
     busy_since: float | None = None
 
 
@@ -95,9 +97,10 @@ class Appender:
         message may still be stored; its retry gets the receipt. Raises ConversationBusy, AppenderStopped as well."""
         if len(self._queue) >= self._queue_size or self._waiting_bytes >= self._queue_bytes:
             raise QueueFull(retry_after_ms=RETRY_MS)
-        waiting = _Waiting(item, asyncio.get_running_loop().create_future())
+        size = len(item.content.encode()) + len(item.quote.encode())
+        waiting = _Waiting(item, asyncio.get_running_loop().create_future(), size)
         self._queue.append(waiting)
-        self._waiting_bytes += len(item.content)
+        self._waiting_bytes += waiting.size
         self._call_lane()
         return await waiting.outcome
 
@@ -110,6 +113,8 @@ class Appender:
         finally:
             if self._alarm is not None:
                 self._alarm.cancel()
+                self._alarm = None
+            self._idle.clear()
 
     async def drained(self) -> None:
         """Return when nothing waits to be stored."""
@@ -131,7 +136,7 @@ class Appender:
             ("xinyu_message_second_looks_total", "Batches tried again after a COMMIT in doubt.", c.second_looks),
             ("xinyu_message_busy_total", "Tries that met a conversation which others held.", c.busy),
             ("xinyu_message_queue", "Messages waiting for their transaction.", len(self._queue)),
-            ("xinyu_message_queue_bytes", "Bytes of their contents, or nearly.", self._waiting_bytes),
+            ("xinyu_message_queue_bytes", "Bytes of their contents and quotes.", self._waiting_bytes),
             ("xinyu_message_known_conversations", "Conversations whose members are remembered.", len(self._known)),
             ("xinyu_message_batches_in_flight", "Transactions of the group commit that run now.", len(self._begun)),
         ]
@@ -152,7 +157,7 @@ class Appender:
                 if busy:
                     await self._clock.sleep(BUSY_PAUSE_SECONDS)
                     self._queue.extendleft(reversed(busy))
-                    self._waiting_bytes += sum(len(waiting.item.content) for waiting in busy)
+                    self._waiting_bytes += sum(waiting.size for waiting in busy)
                 for _ in range(self._turns):
                     await asyncio.sleep(0)
             except BaseException:  # stopped in the middle: nobody shall wait for an answer that never comes
@@ -199,7 +204,7 @@ class Appender:
             if waiting.item.conversation_id in self._in_flight and not waiting.outcome.done():
                 skipped.append(waiting)
                 continue
-            self._waiting_bytes -= len(waiting.item.content)
+            self._waiting_bytes -= waiting.size
             if not waiting.outcome.done():  # else who sent it is gone, and sends again what matters to him
                 batch.append(waiting)
         queue.extendleft(reversed(skipped))

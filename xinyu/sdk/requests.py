@@ -38,11 +38,13 @@ class Requests:
         self._quiet.clear()
         return request_id, answer
 
-    def close(self, request_id: str) -> None:
-        """The caller waits no longer; a failure that he did not wait for is no news."""
+    def close(self, request_id: str, taken: bool = True) -> None:
+        """The caller waits no longer; a failure that he did not wait for is no news. `taken`: he has the reply, where
+        there is one; it may come just when his time is up."""
         answer, take_late = self._pending.pop(request_id), self._takers.pop(request_id, None)
         if answer.done() and not answer.cancelled():
-            answer.exception()
+            if answer.exception() is None and not taken and take_late is not None:
+                take_late(Frame(event="reply", id=request_id, payload=answer.result()))
         elif take_late is not None:
             self._late[request_id] = take_late
             if len(self._late) > MOST_LATE:

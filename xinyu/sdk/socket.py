@@ -99,8 +99,7 @@ class Socket:
             raise NotConnected
         try:
             async with asyncio.timeout(timeout):
-                socket = await self._wait_open()
-                return await self._exchange(socket, event, payload, take_late)
+                return await self._exchange(await self._wait_open(), event, payload, take_late)
         except TimeoutError:
             raise RequestTimeout(f"no reply to {event} within {timeout:g} s") from None
 
@@ -127,12 +126,13 @@ class Socket:
 
     async def _exchange(self, socket: OpenSocket, event: str, payload: Payload, late: TakeLate | None) -> msgspec.Raw:
         request_id, answer = self._requests.open(late)
+        reply: msgspec.Raw | None = None
         try:
             if not await self._put(socket, {"event": event, "id": request_id, "payload": payload}):
                 raise ConnectionLost
-            return await answer
+            return (reply := await answer)
         finally:
-            self._requests.close(request_id)
+            self._requests.close(request_id, taken=reply is not None)
 
     async def _put(self, socket: OpenSocket, frame: Mapping[str, object]) -> bool:
         try:

@@ -45,7 +45,6 @@ class MySqlDatabase(Database):
             pool_timeout=5,
             pool_recycle=1800,
             pool_reset_on_return=None,  # see _reset
-            isolation_level="READ COMMITTED",
             connect_args={
                 "async_creator_fn": open_connection,
                 "connect_timeout": 3,
@@ -55,7 +54,7 @@ class MySqlDatabase(Database):
         self._broken_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _date)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_old)
-        event.listen(self._engine.sync_engine, "reset", _reset)
+        event.listen(self._engine.sync_engine, "reset", self._reset)
         self._in_flight: set[asyncio.Task[object]] = set()
 
     async def start(self) -> None:
@@ -72,8 +71,8 @@ class MySqlDatabase(Database):
 
     async def run_read(self, work: Work[T], brief: bool) -> T:
         def limited(connection: Connection) -> T:
-            with self._stalls.limited(connection):
-                return work(connection)
+            with self._stalls.limited(connection.connection.driver_connection):
+                return _reading(connection, work)
 
         begin = time.monotonic()
         for attempt in range(ATTEMPTS):
@@ -81,14 +80,15 @@ class MySqlDatabase(Database):
                 async with self._engine.connect() as connection:
                     return await connection.run_sync(limited)
             except exc.SQLAlchemyError as error:
+                if is_lost(error):
+                    self._broken_at = time.monotonic()
                 if not is_lost(error) or attempt == ATTEMPTS - 1 or self._is_over(begin):
                     raise translated(error) from error
-                self._broken_at = time.monotonic()
         raise AssertionError("unreachable")
 
     async def run_write(self, work: Work[T], brief: bool) -> T:
         def limited(connection: Connection) -> T:
-            with self._stalls.limited(connection):
+            with self._stalls.limited(connection.connection.driver_connection):
                 return in_transaction(connection, work)
 
         return await self._finish(self._write(limited))
@@ -122,11 +122,11 @@ class MySqlDatabase(Database):
                 return result
             except exc.SQLAlchemyError as error:
                 lost = is_lost(error)
+                if lost:
+                    self._broken_at = time.monotonic()
                 if not (lost or is_deadlock(error)) or attempt == ATTEMPTS - 1 or self._is_over(begin):
                     raise translated(error) from error
                 self.counts.repeated += 1
-                if lost:
-                    self._broken_at = time.monotonic()
         raise AssertionError("unreachable")
 
     def _refuse_the_old(self, _: DBAPIConnection, entry: ConnectionPoolEntry, __: PoolProxiedConnection) -> None:
@@ -135,12 +135,23 @@ class MySqlDatabase(Database):
         if entry.info[_SINCE] <= self._broken_at:
             raise exc.DisconnectionError("made before another one broke")
 
+    def _reset(self, connection: DBAPIConnection, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
+        """Back in the pool nothing may be left open. After a COMMIT nothing is, nor after a read: a round trip less."""
+        if not entry.info.pop(ENDED, False) and not state.terminate_only:
+            with self._stalls.limited(entry.driver_connection):
+                connection.rollback()
+
+
+def _reading(connection: Connection, work: Work[T]) -> T:
+    """Run, and let go of what was looked at, however it ends."""
+    transaction = connection.begin()
+    try:
+        return work(connection)
+    finally:
+        transaction.rollback()
+        if not connection.invalidated:
+            connection.info[ENDED] = True
+
 
 def _date(_: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
     entry.info[_SINCE] = time.monotonic()
-
-
-def _reset(connection: DBAPIConnection, entry: ConnectionPoolEntry, state: PoolResetState) -> None:
-    """Back in the pool nothing may be left open. After a COMMIT nothing is: a round trip less for each transaction."""
-    if not entry.info.pop(ENDED, False) and not state.terminate_only:
-        connection.rollback()

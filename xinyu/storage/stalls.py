@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import aiomysql
-from sqlalchemy import Connection
 
 from xinyu.telemetry.logs import get_logger, in_ms
 
@@ -35,9 +34,8 @@ class Stalls:
         self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
-    def limited(self, connection: Connection) -> Iterator[None]:
-        """Around a unit of work."""
-        driver = connection.connection.driver_connection
+    def limited(self, driver: Driver) -> Iterator[None]:
+        """Around whatever waits for answers on a connection."""
         self._begun[driver] = time.monotonic()
         if self._timer is None and self.seconds:
             self._look_later()
@@ -75,11 +73,12 @@ class Stalls:
 
 
 async def open_connection(*arguments: Any, **options: Any) -> Driver:
-    """What `aiomysql.connect` does, the whole handshake within a time. Raises its OperationalError."""
+    """What `aiomysql.connect` does, READ COMMITTED, all of it within a time. Raises its OperationalError."""
     driver = aiomysql.Connection(*arguments, **options)
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             await driver._connect()
+            await driver.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
     except BaseException as error:
         driver.close()
         if not isinstance(error, TimeoutError):

@@ -42,7 +42,7 @@ class WebhookCodeSender(CodeSender):
         """The status alone: what the service answers may name the number."""
         async with (
             asyncio.timeout(self._settings.sms_timeout_seconds),
-            httpx.AsyncClient(verify=self._tls, headers=self._headers, timeout=None) as http,
+            httpx.AsyncClient(verify=self._tls, headers=self._headers, timeout=None, trust_env=False) as http,
             http.stream("POST", self._settings.sms_url, json=message) as answer,
         ):
             return answer.status_code

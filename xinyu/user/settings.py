@@ -58,7 +58,9 @@ class UserSettings(BaseModel):
         description='Service that text messages with codes are asked of: POST {"mobile", "code", "channel"}. Empty '
         "sends none; with embedded, writes the codes to the log.",
     )
-    sms_secret: str = Field("", repr=False, description="Bearer token for sms_url; empty sends none. Secret.")
+    sms_secret: str = Field(
+        "", repr=False, pattern=r"^[ -~]*$", description="Bearer token for sms_url; empty sends none. Secret."
+    )
     sms_timeout_seconds: float = Field(8.0, gt=0, le=60, description="Asking for a text message takes no longer.")
     smtp_host: str = Field(
         "", description="Mail server for codes; empty sends none; with embedded, writes the codes to the log."

@@ -122,6 +122,17 @@ async def test_a_request_whose_socket_broke_before_it_was_sent_leaves_no_complai
     await requests.quiet()
 
 
+async def test_a_reply_that_comes_just_when_its_time_is_up_is_a_late_one() -> None:
+    late: list[bytes] = []
+    requests = Requests()
+    for taken in (False, True):
+        request_id, answer = requests.open(lambda frame: late.append(bytes(frame.payload)))
+        requests.answer(Frame("reply", msgspec.Raw(b'{"a":1}'), request_id))
+        assert answer.done()
+        requests.close(request_id, taken)
+    assert late == [b'{"a":1}']
+
+
 async def test_late_replies_are_taken_once_within_bounds_and_over_the_same_socket() -> None:
     taken: list[str] = []
     requests = Requests()

@@ -61,7 +61,7 @@ class ReplayWindow:
             except taken:
                 return last.result()
 
-        del self._answers[key]
+        self._answers.pop(key, None)  # it may have run out by now
         return await self.once(key, anew)
 
     def forget(self, user_id: UserId, path: str) -> None:

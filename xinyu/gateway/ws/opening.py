@@ -116,7 +116,10 @@ class Sessions:
         begin = self._clock.monotonic()
         renewed = [connection for connection in self._hub if connection.session.state is not State.CLOSED]
         if renewed:
-            await self._places.renew(at, renewed, self._missing)
+            missing: dict[Connection, None] = {}
+            await self._places.renew(at, renewed, missing)
+            # who opens is about to be registered, and reads the heads then
+            self._missing.update((found, None) for found in missing if found.session.state is State.LIVE)
             if self._clock.monotonic() >= min(by, self._renewed_at + self._lease_seconds):
                 log.warning("sessions were renewed too late; they are caught up", count=len(renewed))
                 self._unregistered.update(dict.fromkeys(renewed))

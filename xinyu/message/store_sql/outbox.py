@@ -24,11 +24,10 @@ _MY_ROW = sa.and_(_O.conversation_id == bindparam("id"), _O.seq == bindparam("at
 _QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1, lease_until_ms=bindparam("since"))
 """Of a quarantined row `lease_until_ms` tells since when it is one."""
 _RELEASE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=0, lease_until_ms=0, attempts=bindparam("made"))
+_IS_RESTED = (_O.done_ms.is_(None), _O.quarantined == 1, _O.lease_until_ms < bindparam("before"))
+_ANY_RESTED = sa.select(_O.seq).where(*_IS_RESTED).limit(1)
 _RESTED = (
-    sa.select(_O.conversation_id, _O.seq)
-    .where(_O.done_ms.is_(None), _O.quarantined == 1, _O.lease_until_ms < bindparam("before"))
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
+    sa.select(_O.conversation_id, _O.seq).where(*_IS_RESTED).limit(bindparam("most")).with_for_update(skip_locked=True)
 )
 _TAKE = PreparedByKey(
     sa.update(OUTBOX).values(
@@ -118,7 +117,8 @@ class OutboxStoreSql(OutboxStore):
     async def reopen(self, done_after_ms: int) -> int:
         def work(connection: Connection) -> int:
             undone = sa.update(OUTBOX).where(_O.done_ms >= done_after_ms).values(done_ms=None, lease_until_ms=0)
-            held = sa.update(OUTBOX).where(_O.done_ms.is_(None), _O.lease_until_ms > 0).values(lease_until_ms=0)
+            mine = (_O.done_ms.is_(None), _O.quarantined == 0, _O.lease_until_ms > 0)
+            held = sa.update(OUTBOX).where(*mine).values(lease_until_ms=0)
             connection.execute(held)
             return int(connection.execute(undone).rowcount)
 
@@ -131,6 +131,8 @@ class OutboxStoreSql(OutboxStore):
                 connection.execute(_RELEASE, [{**_place(row), "made": attempts} for row in rested])
             return len(rested)
 
+        if not await self._db.read(lambda connection: _has_rested(connection, quarantined_before_ms)):
+            return 0
         return await self._db.write(work)
 
     async def remove_done(self, done_before_ms: int, limit: int) -> int:
@@ -157,6 +159,10 @@ class OutboxStoreSql(OutboxStore):
 
 def _place(row: AnyRow) -> dict[str, int]:
     return {"id": row.conversation_id, "at": row.seq}
+
+
+def _has_rested(connection: Connection, quarantined_before_ms: int) -> bool:
+    return connection.execute(_ANY_RESTED, {"before": quarantined_before_ms}).first() is not None
 
 
 def _has_pending(connection: Connection, created_before_ms: int) -> bool:
