@@ -45,6 +45,7 @@ class CatchUp:
             await self._push_held(connection)
             if behind and session.state is State.LIVE:
                 await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+                session.is_behind = False
             await self._push_own(connection, own)
             if is_cut:  # the client counts pushes, and some never come: its list is to be read again
                 connection.put(event_frame("im.session.reload", {}))

@@ -16,7 +16,7 @@ from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
 from xinyu.gateway.ws.places import Places
-from xinyu.gateway.ws.session import State
+from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import MAX_JSON_INT
@@ -69,6 +69,7 @@ class Sessions:
             await self.store_cursors([other])
         self._hub.add(connection)
         await self._register(connection)
+        session.is_behind = not session.sync
         states = await self._ports.devices.open_device(session.user_id, session.device_id, session.sync)
         behind: list[DeviceState] = []
         for state in states:
@@ -84,6 +85,7 @@ class Sessions:
             "session_id": session.session_id, "device_id": session.device_id,
         }  # fmt: skip
         connection.put(event_frame("connect", payload))
+        session.is_behind = bool(behind) and not session.sync
         if session.state is not State.OPENING:
             return None
         if behind or connection.held:
@@ -157,6 +159,7 @@ class Sessions:
     async def _bring_heads(self, connection: Connection) -> None:
         """The newest entry of each conversation that went on: whoever lacks those before it finds out by it."""
         session = connection.session
+        session.is_behind = not session.sync
         states = await self._ports.devices.open_device(session.user_id, session.device_id, session.sync)
         cursors = {
             str(state.conversation_id): state.last_seq - 1
@@ -173,6 +176,7 @@ class Sessions:
             more = page.more and bool(page.items)
         if not session.sync:
             await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+            session.is_behind = False
 
     async def close(self, connection: Connection) -> None:
         """The session has ended. Nothing here may fail its caller: leases and sweeps repair what is left."""
@@ -191,6 +195,18 @@ class Sessions:
             await self.store_cursors([connection])
         except XinyuError as error:
             log.warning("a session's last cursors are lost; its client sees some pushes again", error=error.code)
+        try:
+            await self._leave_owing_nothing(session)
+        except XinyuError as error:
+            log.warning("a device may count as one that is caught up until it comes again", error=error.code)
+
+    async def _leave_owing_nothing(self, session: Session) -> None:
+        """It has ended before it had brought what was missed. Another session of the device may have done so (a client
+        that gave this one up, for its node stood still): its list must count everything then. Where there is none, the
+        device is owed everything for being away."""
+        if session.is_behind:
+            session.is_behind = False
+            await self._ports.devices.set_caught_up(session.user_id, session.device_id)
 
     async def store_cursors(self, connections: list[Connection]) -> None:
         """Store the cursors that moved, in one batch. Raises what message raises; they count as moved again then."""

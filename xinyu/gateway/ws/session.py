@@ -34,7 +34,7 @@ class Session:
 
     __slots__ = (
         "_ahead", "_claims", "_dirty", "_silent", "_window", "caller", "cursors", "device_id", "heard_at", "in_flight",
-        "presence", "pushed", "session_id", "state", "sync",
+        "is_behind", "presence", "pushed", "session_id", "state", "sync",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +48,8 @@ class Session:
         self.state = State.OPENING
         self.heard_at = now
         self.in_flight = 0
+        self.is_behind = False
+        """Whether its device counts as one that is owed what it missed, for this session is to bring it."""
         self.pushed: dict[ConversationId, int] = {}
         """conversation → everything up to here went out, or the client has it otherwise."""
         self.cursors: dict[ConversationId, int] = {}

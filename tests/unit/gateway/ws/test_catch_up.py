@@ -352,3 +352,31 @@ async def test_the_list_counts_nothing_that_is_still_owed(world: SocketWorld) ->
     [view] = await world.ports.conversations.list_conversations(ann, login)
     assert view.unread == 1
     await (await world.page(token)).has("owed")
+
+
+async def test_a_session_that_ends_before_it_caught_its_device_up_owes_it_nothing_more(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client gave up a node that stood still, and is live at another when the first takes its connection."""
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    login = DeviceId(await world.login_of(token))
+    page = await world.page(token, acks=False)
+    await world.send(bob, ann, "1")
+    await page.has("1")
+    store = world.process.container.device_store()
+
+    async def away(*_: object) -> None:
+        assert await store.is_catching_up(ann, login), "this session is to bring what the other has not acknowledged"
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "sync", away)
+        assert await (await world.page(token)).closed() == CloseCode.UNAVAILABLE
+
+    async def is_caught_up() -> bool:
+        return await store.is_catching_up(ann, login) is False
+
+    await eventually(is_caught_up)
+    [view] = await world.ports.conversations.list_conversations(ann, login)
+    assert view.unread == 1, "which the other has on its screen, and counts no more by itself"
