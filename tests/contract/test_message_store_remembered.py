@@ -64,13 +64,19 @@ async def test_the_first_of_too_many_devices_that_pull_is_forgotten(stores: Mess
     assert await cursors_of(stores, ANN) == {PHONE: 1}
 
 
-@pytest.mark.usefixtures("room_for_three")
-async def test_names_made_up_by_who_pulls_cost_one_login_at_most(stores: MessageStores) -> None:
+async def three_logins(stores: MessageStores) -> ConversationId:
+    """All that there is room for, one after the other."""
     pair = await stores.befriend(ANN, BOB)
     await stores.say(ANN, pair)
     for login in ("web0", "web1", "web2"):
         stores.now_ms += 1
         await stores.opened(BOB, DeviceId(login))
+    return pair
+
+
+@pytest.mark.usefixtures("room_for_three")
+async def test_names_made_up_by_who_pulls_cost_one_login_at_most(stores: MessageStores) -> None:
+    pair = await three_logins(stores)
     for round_ in range(3):
         stores.now_ms += 1
         made_up = [DeviceCursor(BOB, DeviceId(f"{round_}-{n}"), pair, 1) for n in range(5)]
@@ -83,11 +89,7 @@ async def test_names_made_up_by_who_pulls_cost_one_login_at_most(stores: Message
 
 @pytest.mark.usefixtures("room_for_three")
 async def test_who_comes_is_remembered_whatever_the_clocks_say(stores: MessageStores) -> None:
-    pair = await stores.befriend(ANN, BOB)
-    await stores.say(ANN, pair)
-    for login in ("web0", "web1", "web2"):
-        stores.now_ms += 1
-        await stores.opened(BOB, DeviceId(login))
+    pair = await three_logins(stores)
     stores.now_ms -= 1000
     assert await stores.opened(BOB, DeviceId("behind")) == {pair: (1, 1)}
     assert await stores.devices.is_catching_up(BOB, DeviceId("behind")) is False

@@ -100,7 +100,7 @@ class Appender:
         size = len(item.content.encode()) + len(item.quote.encode())
         waiting = _Waiting(item, asyncio.get_running_loop().create_future(), size)
         self._queue.append(waiting)
-        self._waiting_bytes += waiting.size
+        self._waiting_bytes += size
         self._call_lane()
         return await waiting.outcome
 
@@ -201,12 +201,13 @@ class Appender:
         skipped: list[_Waiting] = []
         while queue and len(batch) < self._batch_size and len(skipped) < MAX_SKIPPED:
             waiting = queue.popleft()
-            if waiting.item.conversation_id in self._in_flight and not waiting.outcome.done():
+            if waiting.outcome.done():  # who sent it is gone, and sends again what matters to him
+                self._waiting_bytes -= waiting.size
+            elif waiting.item.conversation_id in self._in_flight:
                 skipped.append(waiting)
-                continue
-            self._waiting_bytes -= waiting.size
-            if not waiting.outcome.done():  # else who sent it is gone, and sends again what matters to him
+            else:
                 batch.append(waiting)
+                self._waiting_bytes -= waiting.size
         queue.extendleft(reversed(skipped))
         return batch
 

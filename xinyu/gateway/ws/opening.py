@@ -198,7 +198,7 @@ class Sessions:
         try:
             await self._leave_owing_nothing(session)
         except XinyuError as error:
-            log.warning("a device may count as one that is caught up until it comes again", error=error.code)
+            log.warning("a device counts as one that is still caught up, until it connects again", error=error.code)
 
     async def _leave_owing_nothing(self, session: Session) -> None:
         """It has ended before it had brought what was missed. Another session of the device may have done so (a client

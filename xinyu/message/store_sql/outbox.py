@@ -25,7 +25,7 @@ _QUARANTINE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=1, lease_until
 """Of a quarantined row `lease_until_ms` tells since when it is one."""
 _RELEASE = sa.update(OUTBOX).where(_MY_ROW).values(quarantined=0, lease_until_ms=0, attempts=bindparam("made"))
 _IS_RESTED = (_O.done_ms.is_(None), _O.quarantined == 1, _O.lease_until_ms < bindparam("before"))
-_ANY_RESTED = sa.select(_O.seq).where(*_IS_RESTED).limit(1)
+_RESTED_ONE = sa.select(_O.seq).where(*_IS_RESTED).limit(1)
 _RESTED = (
     sa.select(_O.conversation_id, _O.seq).where(*_IS_RESTED).limit(bindparam("most")).with_for_update(skip_locked=True)
 )
@@ -109,7 +109,7 @@ class OutboxStoreSql(OutboxStore):
             _TAKE.run(connection, [{**_place(row), **taken} for row in mine])
             return mine
 
-        if await self._db.read(lambda connection: not _has_pending(connection, created_before_ms)):
+        if await self._db.read(lambda connection: not _is_any(connection, _PENDING, created_before_ms)):
             return []
         mine = await self._db.write(take)
         return await self._db.read(lambda connection: _rows(connection, mine)) if mine else []
@@ -131,7 +131,7 @@ class OutboxStoreSql(OutboxStore):
                 connection.execute(_RELEASE, [{**_place(row), "made": attempts} for row in rested])
             return len(rested)
 
-        if not await self._db.read(lambda connection: _has_rested(connection, quarantined_before_ms)):
+        if not await self._db.read(lambda connection: _is_any(connection, _RESTED_ONE, quarantined_before_ms)):
             return 0
         return await self._db.write(work)
 
@@ -161,12 +161,8 @@ def _place(row: AnyRow) -> dict[str, int]:
     return {"id": row.conversation_id, "at": row.seq}
 
 
-def _has_rested(connection: Connection, quarantined_before_ms: int) -> bool:
-    return connection.execute(_ANY_RESTED, {"before": quarantined_before_ms}).first() is not None
-
-
-def _has_pending(connection: Connection, created_before_ms: int) -> bool:
-    return connection.execute(_PENDING, {"before": created_before_ms}).first() is not None
+def _is_any(connection: Connection, statement: sa.Select[tuple[int]], before_ms: int) -> bool:
+    return connection.execute(statement, {"before": before_ms}).first() is not None
 
 
 def _rows(connection: Connection, claimed: Sequence[AnyRow]) -> list[OutboxRow]:
