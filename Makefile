@@ -65,7 +65,7 @@ test-fast: check  ## without engines and processes
 	@$(BIN)/python -m pytest $(PARALLEL) $(SOCKETS) tests/property
 	@$(BIN)/python -m pytest $(PARALLEL) -m whole tests/unit
 
-bench: $(DEV)  ## measure WORKLOADS W1 to W7 and the RPC, then W1 to W7 on stage 4 (some 40 minutes)
+bench: $(DEV)  ## measure WORKLOADS W1 to W7 and a storm, on the monolith and on stage 4, and the RPC (some 45 minutes)
 	@$(BIN)/python scripts/bench/run.py
 
 simulate: $(RUN)  ## a whole cluster under faults in made-up time: SEEDS runs (200), or one SEED again with its trace

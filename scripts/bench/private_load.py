@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from bench.accounts import Friends
@@ -39,10 +39,11 @@ async def run_private(
     driver: Driver,
     *,
     warm_seconds: float,
-    seconds: float,
+    seconds: float | Callable[[], Awaitable[None]],
     drain_seconds: float = DRAIN_SECONDS,
 ) -> Run:
-    """One run; its measures are those of the `seconds` after the warm-up, its verdict is about all of it.
+    """One run; its measures are those of the `seconds` after the warm-up, or of what takes its own time meanwhile; its
+    verdict is about all of it.
 
     What is still outstanding `drain_seconds` after the last send is lost.
     """
@@ -58,7 +59,7 @@ async def run_private(
             pair.latencies = type(pair.latencies)("q")
         engines = Meter(target.engine_pids)
         meter, before = Meter(target.pids), sum(pair.delivered for pair in pairs)
-        await asyncio.sleep(seconds)
+        await (seconds() if callable(seconds) else asyncio.sleep(seconds))
         cost, delivered = meter.stop(), sum(pair.delivered for pair in pairs) - before
         engine_cost = engines.stop()
         latencies = [value for pair in pairs for value in pair.latencies]

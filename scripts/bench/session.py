@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import rpc_load, w1, w2, w3, w4, w5, w6, w7
+from bench import rpc_load, storm, w1, w2, w3, w4, w5, w6, w7
 from bench.accounts import Accounts
 from bench.chat import BadFrame
 from bench.context import Context
@@ -29,6 +29,7 @@ WORKLOADS: dict[str, Callable[[Context], Awaitable[list[Case]]]] = {
     "w5": w5.measure,
     "w6": w6.measure,
     "w7": w7.measure,
+    "storm": storm.measure,
 }
 TARGETS = ("monolith", "stage4")
 PARTS = ("calibration", *WORKLOADS, "rpc")
@@ -137,7 +138,13 @@ def of_stage(case: Case, monolith: Sequence[Case]) -> Case:
 def steps(options: argparse.Namespace) -> int:
     """How often `advance` will be called."""
     per_run = {"calibration": 3, "w1": 4, "w2": len(w2.RATES), "w4": 1 if options.quick else len(w4.SIZES)}
-    per_run |= {"rpc": 1, "w3": 2 * len(w3.of(options.quick)), "w5": 1 if options.quick else len(w5.SIZES), "w6": 1}
+    per_run |= {
+        "rpc": 1,
+        "w3": 2 * len(w3.of(options.quick)),
+        "w5": 1 if options.quick else len(w5.SIZES),
+        "w6": 1,
+        "storm": 1,
+    }
     per_run["w7"] = sum(2 if options.quick else len(series.sizes) for series in w7.SERIES)
     count = sum(per_run[name] for name in options.only) if "monolith" in options.targets else 0
     if "stage4" in options.targets:

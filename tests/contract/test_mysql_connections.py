@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.engine import make_url
 
-from xinyu.storage import packets
+from xinyu.storage import packets, sql_mysql
 from xinyu.storage.errors import StorageUnavailable, UniqueViolation
 from xinyu.storage.packets import Packet, Row, Statement, Writes, fetch_all
 from xinyu.storage.prepared import PreparedByKey, PreparedIn, PreparedMany, PreparedRows
@@ -286,3 +286,36 @@ async def test_looks_that_lose_their_connection_half_way_are_repeated_whole(data
 
     assert await database.read(work) == [[1], [2]]
     assert len(tries) == 2
+
+
+async def test_a_brief_transaction_does_not_wait_for_all_that_queued_for_a_connection(dsn: str) -> None:
+    """A send, while a thousand clients connect."""
+    database = open_database(dsn, mysql_pool_size=1)
+    await database.start()
+    order: list[str] = []
+    try:
+        looks = [database.read(lambda _, name=f"o{number}": order.append(name)) for number in range(5)]
+        brief = database.write(lambda _: order.append("brief"), brief=True)
+        await asyncio.gather(*looks, brief)
+    finally:
+        await database.stop()
+    assert order == ["o0", "brief", "o1", "o2", "o3", "o4"]
+
+
+async def test_who_waits_too_long_for_a_connection_is_told(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql_mysql, "WAIT_SECONDS", 0.05)
+    database = open_database(dsn, mysql_pool_size=1)
+    await database.start()
+
+    def sleep(connection: Connection) -> None:
+        connection.exec_driver_sql("SELECT SLEEP(0.5)")
+
+    try:
+        sleeping = asyncio.create_task(database.read(sleep))
+        await asyncio.sleep(0)
+        with pytest.raises(StorageUnavailable, match="in use"):
+            await database.ping()
+        await sleeping
+        await database.ping()
+    finally:
+        await database.stop()

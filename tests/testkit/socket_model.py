@@ -19,11 +19,11 @@ from xinyu.gateway.names import Names
 from xinyu.gateway.present.times import LocalTimes
 from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.hub import Connection, Hub
-from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.order import PushOrder
-from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.send_queue import FrameWriter, SendQueue
 from xinyu.gateway.ws.session import Session, State
+from xinyu.gateway.ws.sessions.opening import Sessions
+from xinyu.gateway.ws.sessions.places import Places
 from xinyu.kernel.ids import ConversationId, DeviceId, LoginId, MsgId, NodeId, SessionId, UserId
 from xinyu.message.port import DevicePort, MessagePort
 from xinyu.message.types import DeviceCursor, DeviceState, Entry, Kind, Page, Ref, SyncItem, SyncPage

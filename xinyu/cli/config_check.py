@@ -21,7 +21,7 @@ from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.migrations import History, SchemaState, read_state
 from xinyu.storage.redis import RedisDatabase, no_redis
 from xinyu.storage.sql import Database
-from xinyu.storage.sql_sqlite import SqliteDatabase
+from xinyu.storage.sqlite.database import SqliteDatabase
 
 
 class Finding(NamedTuple):

@@ -11,7 +11,8 @@ from xinyu.message.port import DevicePort
 from xinyu.message.store import DeviceStore
 from xinyu.message.types import DeviceCursor, DeviceState
 
-CURSORS_PER_TRANSACTION = 500
+CURSORS_PER_TRANSACTION = 100
+"""Not all of a node's at once: on SQLite a send may have to wait for one such transaction."""
 
 
 class DeviceService(DevicePort):

@@ -1,4 +1,4 @@
-"""What the stores know of a database; its engines are in sql_sqlite.py and sql_mysql.py."""
+"""What the stores know of a database; its engines are in sqlite/ and sql_mysql.py."""
 
 from __future__ import annotations
 
@@ -80,8 +80,9 @@ class Database(abc.ABC):
             self.counts.reads.observe(time.perf_counter() - begin)
 
     async def write(self, work: Work[T], *, brief: bool = False) -> T:
-        """Run `work` in one transaction: committed when this returns, rolled back when `work` raises. Transactions of
-        one database begin in the order of the calls. `brief` is as in `read`, for a few rows' changes.
+        """Run `work` in one transaction: committed when this returns, rolled back when `work` raises. `brief` is as in
+        `read`, for a few rows' changes; where transactions wait for the writer or a connection those go before others.
+        Apart from that those of one database begin in the order of the calls.
 
         `work` may run again after a deadlock, so it must have no effect outside its connection.
         Raises StorageUnavailable (nothing was changed), CommitUnknown, UniqueViolation. Cancelling the caller does not

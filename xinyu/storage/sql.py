@@ -16,7 +16,8 @@ import sqlalchemy as sa
 
 from xinyu.storage.database import Database, Work
 from xinyu.storage.sql_mysql import MySqlDatabase
-from xinyu.storage.sql_sqlite import InlineSqliteDatabase, SqliteDatabase
+from xinyu.storage.sqlite.database import SqliteDatabase
+from xinyu.storage.sqlite.inline import InlineSqliteDatabase
 
 __all__ = ["Database", "InlineSqliteDatabase", "MySqlDatabase", "SqliteDatabase", "Work", "open_database"]
 

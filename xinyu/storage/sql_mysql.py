@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, event, exc
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection, PoolResetState
 
 from xinyu.storage.database import ENDED, Database, T, Work, in_transaction, is_deadlock, is_lost, translated
 from xinyu.storage.errors import StorageUnavailable
 from xinyu.storage.stalls import Stalls, open_connection
+from xinyu.storage.turns import Turns
 from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
 _SINCE = "xinyu.since"
+WAIT_SECONDS = 5.0
+"""For a connection, while all are in use."""
 ATTEMPTS = 4
 """Of a transaction that deadlocks, or whose connection broke before its COMMIT."""
 
@@ -42,7 +46,6 @@ class MySqlDatabase(Database):
             url.update_query_dict({"charset": "utf8mb4"}),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=5,
             pool_recycle=1800,
             pool_reset_on_return=None,  # see _reset
             connect_args={
@@ -51,6 +54,7 @@ class MySqlDatabase(Database):
                 "init_command": f"SET SESSION innodb_lock_wait_timeout={lock_wait_seconds}, time_zone='+00:00'",
             },
         )
+        self._turns = Turns(pool_size, WAIT_SECONDS, f"all connections to {self.address} are in use")
         self._broken_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _date)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_old)
@@ -77,7 +81,7 @@ class MySqlDatabase(Database):
         begin = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
-                async with self._engine.connect() as connection:
+                async with self._connection(is_urgent=False) as connection:
                     return await connection.run_sync(limited)
             except exc.SQLAlchemyError as error:
                 if is_lost(error):
@@ -91,7 +95,7 @@ class MySqlDatabase(Database):
             with self._stalls.limited(connection.connection.driver_connection):
                 return in_transaction(connection, work)
 
-        return await self._finish(self._write(limited))
+        return await self._finish(self._write(limited, brief))
 
     async def write_lengthy(self, work: Work[T]) -> T:
         return await self._finish(self._write(lambda connection: in_transaction(connection, work)))
@@ -107,11 +111,17 @@ class MySqlDatabase(Database):
         """Whether a unit of work has had its time."""
         return 0 < self._stalls.seconds <= time.monotonic() - begin
 
-    async def _write(self, transaction: Work[T]) -> T:
+    @asynccontextmanager
+    async def _connection(self, is_urgent: bool) -> AsyncIterator[AsyncConnection]:
+        """One of the pool, where nobody waits any more who has waited for his turn."""
+        async with self._turns.urgent if is_urgent else self._turns.other, self._engine.connect() as connection:
+            yield connection
+
+    async def _write(self, transaction: Work[T], is_urgent: bool = False) -> T:
         begin = time.monotonic()
         for attempt in range(ATTEMPTS):
             try:
-                async with self._engine.connect() as connection:
+                async with self._connection(is_urgent) as connection:
                     result = await connection.run_sync(transaction)
                 if (seconds := time.monotonic() - begin) > self._slow_seconds:
                     log.warning(

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from testkit.waiting import eventually
-from xinyu.storage.sql_sqlite import SqliteDatabase
+from xinyu.storage.sqlite.database import SqliteDatabase
 
 
 async def test_what_runs_and_what_waits_is_pending(tmp_path: Path) -> None:

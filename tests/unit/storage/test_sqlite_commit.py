@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -42,3 +43,17 @@ async def test_the_next_transaction_works(tmp_path: Path, brief: bool) -> None:
             assert await database.write(count, brief=not brief) == 0
     finally:
         await database.stop()
+
+
+async def test_a_brief_transaction_does_not_wait_for_all_that_queued_before(tmp_path: Path) -> None:
+    """A send, while a thousand clients connect."""
+    database = SqliteDatabase(tmp_path / "x.db")
+    await database.start()
+    order: list[str] = []
+    try:
+        others = [database.write(lambda _, name=f"o{number}": order.append(name)) for number in range(5)]
+        brief = database.write(lambda _: order.append("brief"), brief=True)
+        await asyncio.gather(*others, brief)
+    finally:
+        await database.stop()
+    assert order == ["o0", "brief", "o1", "o2", "o3", "o4"]

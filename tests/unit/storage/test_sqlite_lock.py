@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from xinyu.storage.database import DatabaseCounts
 from xinyu.storage.errors import StorageUnavailable
-from xinyu.storage.sql_sqlite import SqliteDatabase
+from xinyu.storage.sqlite.database import SqliteDatabase
 from xinyu.telemetry.trace import adopt_trace, begin_trace, current_trace_id
 
 

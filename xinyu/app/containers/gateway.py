@@ -21,10 +21,10 @@ from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.endpoint import WebSocketEndpoint
 from xinyu.gateway.ws.housekeeping import Housekeeping
 from xinyu.gateway.ws.hub import Hub
-from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.order import PushOrder
-from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.requests import Requests
+from xinyu.gateway.ws.sessions.opening import Sessions
+from xinyu.gateway.ws.sessions.places import Places
 from xinyu.group.port import GroupApplyPort, GroupPort, MembershipPort
 from xinyu.kernel.clock import Clock
 from xinyu.media.port import EmoticonPort, MediaPort, UploadPort

@@ -18,6 +18,7 @@ from xinyu.gateway.present.times import LocalTimes
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
+from xinyu.gateway.ws.patience import until_told
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
@@ -50,7 +51,7 @@ class SocketDeliverer(DelivererPort):
         """Pushes of one session that may await their ack."""
         self._hub = hub
         self._order = order
-        self._gaps = GapReader(ports, names, ack_window)
+        self._gaps = GapReader(ports, ack_window)
         self._names = names
         self._times = times
         self._clock = clock
@@ -119,6 +120,10 @@ class SocketDeliverer(DelivererPort):
     async def with_names(self, entries: Sequence[Entry]) -> list[Entry]:
         """Entries with the names that they show; the same objects where they have all."""
         return await with_names(entries, self._names)
+
+    async def told_names(self, session: Session, entries: Sequence[Entry]) -> list[Entry]:
+        """As `with_names`, waiting while `user` is away; nothing when the session was closed meanwhile."""
+        return await until_told(session, self._clock, lambda: self.with_names(entries)) or []
 
     def readings(self) -> list[Reading]:
         """For metrics."""
@@ -244,13 +249,17 @@ class SocketDeliverer(DelivererPort):
 
     async def _fill_gap(self, connection: Connection, entry: Entry, had: int) -> None:
         adopt_deadline(None)  # the call that brought the push has its answer: its time is not this task's
+        session = connection.session
         try:
-            missing = await self._gaps.read(connection.session, had, entry)
+            found = await until_told(session, self._clock, lambda: self._gaps.read(session, had, entry))
+            missing = await self.told_names(session, found or [])
         except Exception as error:  # going on without them would move the cursor over them
             if not isinstance(error, XinyuError):
                 log.exception("a gap could not be read; the stack below says where")
             log.warning("a client that lacks entries is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
+            return
+        if session.state is State.CLOSED:
             return
         if len(missing) > self.ack_window:  # its catch-up brings them as fast as it acknowledges
             connection.close(CloseCode.NO_ACKS, "more is missing than may be unacknowledged: reconnect")
@@ -269,10 +278,9 @@ class SocketDeliverer(DelivererPort):
 class GapReader:
     """Reads what lies between two pushes from the log, with the rights of its reader; for some readers at a time."""
 
-    def __init__(self, ports: Ports, names: Names, most: int) -> None:
+    def __init__(self, ports: Ports, most: int) -> None:
         """`most`: entries of one gap that can go out at once."""
         self._ports = ports
-        self._names = names
         self._most = most
         self._at_once = asyncio.Semaphore(READS_AT_ONCE)
 
@@ -286,6 +294,6 @@ class GapReader:
                 page = await self._ports.messages.history(reader, entry.ref_for(reader), after=after, limit=limit)
                 missing += [found for found in page.entries if found.seq < entry.seq]
                 if not page.more or not page.entries or page.entries[-1].seq >= entry.seq:
-                    return await with_names(missing, self._names)
+                    return missing
                 after = page.entries[-1].seq
         return missing

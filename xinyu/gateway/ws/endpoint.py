@@ -18,10 +18,10 @@ from xinyu.gateway.settings import GatewaySettings
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.frames import event_frame, unauthorized_frame
 from xinyu.gateway.ws.hub import Connection, Hub
-from xinyu.gateway.ws.opening import Sessions
 from xinyu.gateway.ws.requests import Requests
 from xinyu.gateway.ws.send_queue import AsgiFrameWriter, FrameWriter, SendQueue
 from xinyu.gateway.ws.session import Session, State
+from xinyu.gateway.ws.sessions.opening import Sessions
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import Overloaded, Unauthenticated, XinyuError
 from xinyu.kernel.ids import SessionId, new_hex_id

@@ -12,7 +12,7 @@ from xinyu.gateway.settings import GatewaySettings
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Hub
-from xinyu.gateway.ws.opening import Sessions
+from xinyu.gateway.ws.sessions.opening import Sessions
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.presence.types import NodeRef
@@ -94,7 +94,7 @@ class Housekeeping:
 
     async def store_cursors(self) -> None:
         """Store what devices acknowledged."""
-        await self._sessions.store_cursors(list(self._hub))
+        await self._sessions.store_cursors(self._hub)
 
     async def close_ended_logins(self) -> None:
         """Close sockets whose login was ended on another node, or whose token has run out (G11)."""

@@ -230,16 +230,71 @@ async def test_a_log_that_fails_in_the_middle_asks_the_client_to_come_back(
     ann, bob = await world.friends("ann", "bob")
     token = await known_page(world, ann)
     await world.send(bob, ann, "1")
-    store = world.process.container.device_store()
-    for error in (Unavailable(), KeyError("a defect")):
 
-        async def away(*_: object, error: Exception = error) -> None:
-            raise error
+    async def broken(*_: object) -> None:
+        raise KeyError("a defect")
 
-        with monkeypatch.context() as patch:
-            patch.setattr(store, "sync", away)
-            assert await (await world.page(token)).closed() == CloseCode.UNAVAILABLE
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.device_store(), "sync", broken)
+        assert await (await world.page(token)).closed() == CloseCode.UNAVAILABLE
     await (await world.page(token)).has("1")
+
+
+@pytest.mark.parametrize("away", ["the log", "names", "devices"])
+async def test_what_is_away_in_the_middle_is_waited_for(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    """G10: the socket stays, and everything is brought, each once, when it is back."""
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    token = await known_page(world, ann)
+    await world.send(bob, ann, "1")
+    asked = 0
+
+    async def unavailable(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable()
+
+    container = world.process.container
+    store, name = {
+        "the log": (container.device_store(), "sync"),
+        "names": (container.profile_store(), "list_profiles"),
+        "devices": (container.device_store(), "set_caught_up"),
+    }[away]
+    with monkeypatch.context() as patch:
+        patch.setattr(store, name, unavailable)
+        page = await world.page(token)
+        await eventually(lambda: asked >= 2)
+        await world.send(cid, ann, "2")
+    await page.has("1", "2")
+    await is_live(page, world)
+    [connection] = world.hub.of_user(ann)
+    await eventually(lambda: not connection.session.is_behind)
+    assert page.close_code is None
+
+
+async def test_a_session_that_ends_while_it_waits_asks_no_more(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ann, bob = await world.friends("ann", "bob")
+    token = await known_page(world, ann)
+    await world.send(bob, ann, "1")
+    asked = 0
+
+    async def unavailable(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.device_store(), "sync", unavailable)
+        page = await world.page(token)
+        await eventually(lambda: asked >= 2)
+        await page.leave()
+        assert world.hub.of_user(ann) == []
+        before = asked
+        await asyncio.sleep(0.5)
+        assert asked == before
 
 
 @pytest.mark.parametrize("bound", [{"send_queue_frames": 10}, {"send_queue_bytes": 20_000}])
@@ -368,7 +423,7 @@ async def test_a_session_that_ends_before_it_caught_its_device_up_owes_it_nothin
 
     async def away(*_: object) -> None:
         assert await store.is_catching_up(ann, login), "this session is to bring what the other has not acknowledged"
-        raise Unavailable()
+        raise KeyError("a defect")
 
     with monkeypatch.context() as patch:
         patch.setattr(store, "sync", away)

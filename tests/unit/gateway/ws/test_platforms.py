@@ -12,7 +12,7 @@ from testkit.sockets import MemorySocket, SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.delivery.types import CloseOrder
 from xinyu.gateway.ws.close_codes import CloseCode
-from xinyu.gateway.ws.places import OTHER_DEVICE
+from xinyu.gateway.ws.sessions.places import OTHER_DEVICE
 from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import NodeId, SessionId, UserId
 from xinyu.presence.port import PresencePort

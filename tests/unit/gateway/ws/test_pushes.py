@@ -226,22 +226,57 @@ async def test_a_gap_that_cannot_be_read_is_not_skipped(world: SocketWorld, monk
     ann, bob = await world.friends("ann", "bob")
     token = await world.token(ann)
     page = await world.page(token)
-    for error in (Unavailable(), KeyError("a defect")):
 
-        async def away(*_: object, error: Exception = error, **__: object) -> None:
-            raise error
+    async def broken(*_: object, **__: object) -> None:
+        raise KeyError("a defect")
 
-        with monkeypatch.context() as patch:
-            post = Post(world, patch)
-            patch.setattr(world.process.container.log_store(), "history", away)
-            first = (await world.send(bob, ann, "x")).entry.seq
-            await world.send(bob, ann, "y")
-            await post.hand_over(first + 1)
-            assert await page.closed() == CloseCode.UNAVAILABLE
-            assert page.texts() == []
-        page = await world.page(token)
-        await page.has("x", "y")
-        page.frames.clear()
+    with monkeypatch.context() as patch:
+        post = Post(world, patch)
+        patch.setattr(world.process.container.log_store(), "history", broken)
+        first = (await world.send(bob, ann, "x")).entry.seq
+        await world.send(bob, ann, "y")
+        await post.hand_over(first + 1)
+        assert await page.closed() == CloseCode.UNAVAILABLE
+        assert page.texts() == []
+    await (await world.page(token)).has("x", "y")
+
+
+@pytest.mark.parametrize("away", ["the log", "names"])
+async def test_a_gap_is_waited_for_while_what_reads_it_is_away(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch, away: str
+) -> None:
+    """G10: the socket stays, and so does what other conversations bring."""
+    ann, bob, cid = await world.friends("ann", "bob", "cid")
+    page = await world.page(await world.token(ann))
+    await world.send(cid, ann, "0")
+    await page.has("0")
+    asked = 0
+
+    async def unavailable(*_: object, **__: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise Unavailable()
+
+    with monkeypatch.context() as patch:
+        post = Post(world, patch)
+        first = (await world.send(bob, ann, "1")).entry.seq
+        await world.send(bob, ann, "2")
+        await eventually(lambda: len(post.kept) == 2)
+        if away == "the log":
+            patch.setattr(world.process.container.log_store(), "history", unavailable)
+        else:  # a name that the second push brings, and the first one needs
+            patch.setattr(world.process.container.profile_store(), "list_profiles", unavailable)
+            entry = msgspec.json.decode(post.kept[1].payload, type=Entry)
+            named = msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(entry, sender_name="bob")))
+            post.kept[1] = msgspec.structs.replace(post.kept[1], payload=named)
+        await post.hand_over(first + 1)
+        await eventually(lambda: asked >= 2)
+        await world.send(cid, ann, "3")
+        await eventually(lambda: len(post.kept) == 3)
+        await post._deliver(post.kept[2:])
+        await page.has("0", "3")
+    await page.has("0", "3", "1", "2")
+    assert page.close_code is None
 
 
 async def test_a_rejoined_member_does_not_see_what_lay_between(

@@ -251,7 +251,7 @@ async def test_leases_are_renewed_for_those_who_are_here(world: SocketWorld) -> 
 
 async def test_leases_are_renewed_in_batches(world: SocketWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """A node of 100 000 sessions must not send them all in one call."""
-    monkeypatch.setattr("xinyu.gateway.ws.places.RENEWED_AT_ONCE", 2)
+    monkeypatch.setattr("xinyu.gateway.ws.sessions.places.RENEWED_AT_ONCE", 2)
     store, sizes = world.process.container.presence_store(), []
     put = store.put
 

@@ -1,10 +1,9 @@
-"""SQLite: one writer thread for all stores, reader threads apart; or everything inline on the event loop."""
+"""One writer thread for all stores, reader threads apart (ADR 0004)."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 
-import sqlalchemy as sa
-from sqlalchemy import Connection, event, exc
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy import Connection, exc
 
 from xinyu.storage.database import Database, T, Work, commit, in_transaction, translated
 from xinyu.storage.errors import StorageUnavailable
+from xinyu.storage.sqlite.engine import BUSY_SECONDS, make_file, sqlite_engine
+from xinyu.storage.turns import Turns
 from xinyu.telemetry.logs import get_logger, in_ms
 
 log = get_logger(__name__)
@@ -28,49 +27,7 @@ CHECKPOINT_SECONDS = 10.0
 percent of the time."""
 LONG_LOG_PAGES = 100_000
 """A write-ahead log of this many pages (400 MB) is begun anew on the writer's time."""
-INLINE_CHECKPOINT_PAGES = 1000
-BUSY_SECONDS = 10.0
-"""How long a transaction waits for another process that writes (a backup, the sqlite3 shell)."""
 BUSY_LOOK_SECONDS = 0.01
-
-
-def _sqlite_engine(path: Path, readonly: bool, inline: bool) -> sa.Engine:
-    engine = sa.create_engine(
-        f"sqlite:///{path}",
-        connect_args={"check_same_thread": False, "timeout": BUSY_SECONDS, "isolation_level": None},
-        poolclass=StaticPool if inline or not readonly else QueuePool,
-    )
-    begin = "BEGIN" if readonly else "BEGIN IMMEDIATE"
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            f"wal_autocheckpoint={INLINE_CHECKPOINT_PAGES if inline else 0}",
-            "temp_store=MEMORY",
-            "cache_size=-65536" if not readonly else "cache_size=-16384",
-            "mmap_size=268435456",
-            "query_only=1" if readonly else "query_only=0",
-            # the writer begins on the event loop, which must not wait: who is patient is _patiently
-            f"busy_timeout={int(BUSY_SECONDS * 1000) if readonly or inline else 0}",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-
-    @event.listens_for(engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
-
-
-def _make_file(path: Path) -> None:
-    """For its user alone; what belongs to it gets the same mode. A file that exists must not even be opened: closing it
-    ends the locks that SQLite holds on it in this process, and the next other process that closes the database takes
-    itself for the last and removes the write-ahead log (https://sqlite.org/howtocorrupt.html, 2.2)."""
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 class SqliteDatabase(Database):
@@ -84,20 +41,20 @@ class SqliteDatabase(Database):
         self._slow_seconds = slow_ms / 1000
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="sqlite-writer")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="sqlite-reader")
-        self._write_engine = _sqlite_engine(path, readonly=False, inline=False)
-        self._read_engine = _sqlite_engine(path, readonly=True, inline=False)
-        self._look_engine = _sqlite_engine(path, readonly=True, inline=True)
+        self._write_engine = sqlite_engine(path, readonly=False, inline=False)
+        self._read_engine = sqlite_engine(path, readonly=True, inline=False)
+        self._look_engine = sqlite_engine(path, readonly=True, inline=True)
         self._write_connection: Connection | None = None
         self._checkpoints = ThreadPoolExecutor(1, thread_name_prefix="sqlite-checkpoint")
         self._checkpointing: asyncio.Task[None] | None = None
         self._written = False
         self._look_connection: Connection | None = None
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
 
     async def start(self) -> None:
         def connect() -> Connection:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            _make_file(self.path)
+            make_file(self.path)
             return self._write_engine.connect()
 
         if self._write_connection is not None:  # started for another role
@@ -155,7 +112,7 @@ class SqliteDatabase(Database):
         return await asyncio.shield(asyncio.ensure_future(self._write(work, brief)))
 
     async def _write(self, work: Work[T], brief: bool) -> T:
-        async with self._turn:
+        async with self._turns.urgent if brief else self._turns.other:
             connection = self._write_connection
             if connection is None:
                 raise StorageUnavailable("the database is not open")
@@ -224,7 +181,7 @@ class SqliteDatabase(Database):
             moved_at, unmoved = time.monotonic(), False
             try:
                 if await loop.run_in_executor(self._checkpoints, passive) > LONG_LOG_PAGES:
-                    async with self._turn:
+                    async with self._turns.other:
                         await loop.run_in_executor(self._writer, restart)
             except (sqlite3.Error, exc.SQLAlchemyError) as error:
                 log.warning("a checkpoint failed and is tried again; is the disk full?", reason=repr(error))
@@ -245,54 +202,3 @@ def _patiently(connection: Connection, work: Work[T]) -> T:
             if not _is_busy(error) or time.monotonic() >= give_up:
                 raise
         time.sleep(BUSY_LOOK_SECONDS)
-
-
-class InlineSqliteDatabase(Database):
-    """SQLite on the event loop: no threads, so every run of a simulation is the same."""
-
-    dialect = "sqlite"
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.path = path
-        self._engine = _sqlite_engine(path, readonly=False, inline=True)
-        self._connection: Connection | None = None
-
-    async def start(self) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-
-    async def stop(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        self._engine.dispose()
-
-    def image(self) -> bytes:
-        """All that is stored, to `restore` it later. The database must not be in use."""
-        return self._driver().serialize()
-
-    def restore(self, image: bytes) -> None:
-        """Have stored what an `image` has, and nothing else; for a database in memory (":memory:")."""
-        self._driver().deserialize(image)
-
-    def _driver(self) -> sqlite3.Connection:
-        driver = self._connected().connection.driver_connection
-        assert isinstance(driver, sqlite3.Connection)
-        return driver
-
-    async def run_read(self, work: Work[T], brief: bool) -> T:
-        return self._run(work)
-
-    async def run_write(self, work: Work[T], brief: bool) -> T:
-        return self._run(work)
-
-    def _run(self, work: Work[T]) -> T:
-        try:
-            return in_transaction(self._connected(), work)
-        except exc.SQLAlchemyError as error:
-            raise translated(error) from error
-
-    def _connected(self) -> Connection:
-        if self._connection is None:
-            self._connection = self._engine.connect()
-        return self._connection

@@ -14,11 +14,12 @@ from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection
-from xinyu.gateway.ws.session import State
+from xinyu.gateway.ws.patience import until_told
+from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import MAX_JSON_INT, ConversationId
-from xinyu.message.types import DeviceState, Entry, Kind
+from xinyu.message.types import DeviceState, Entry, Kind, SyncPage
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -44,8 +45,7 @@ class CatchUp:
             own = await self._push_missed(connection, behind)
             await self._push_held(connection)
             if behind and session.state is State.LIVE:
-                await self._ports.devices.set_caught_up(session.user_id, session.device_id)
-                session.is_behind = False
+                await until_told(session, self._clock, lambda: self._set_caught_up(session))
             await self._push_own(connection, own)
             if is_cut:  # the client counts pushes, and some never come: its list is to be read again
                 connection.put(event_frame("im.session.reload", {}))
@@ -66,7 +66,9 @@ class CatchUp:
             await self._has_room(connection)
             if session.state is State.CLOSED:
                 return []
-            page = await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=self._page)
+            page = await until_told(session, self._clock, lambda: self._read(session, cursors))
+            if page is None:
+                return []
             missed: list[Entry] = []
             for item in page.items:
                 head = heads.get(item.conversation_id, 0)  # what is newer is pushed, and held
@@ -74,7 +76,8 @@ class CatchUp:
                 (own if item.ref.kind is Kind.SELF else missed).extend(found)
                 seen = item.entries[-1].seq if item.entries else 0
                 cursors[str(item.conversation_id)] = seen if item.more and seen < head else MAX_JSON_INT
-            await self._bring(connection, await self._deliverer.with_names(missed), self._deliverer.bring_missed)
+            named = await self._deliverer.told_names(session, missed)
+            await self._bring(connection, named, self._deliverer.bring_missed)
             more = page.more
         if own:
             self._hold_back(connection, own[0].conversation_id)
@@ -102,11 +105,18 @@ class CatchUp:
     async def _push_own(self, connection: Connection, own: list[Entry]) -> None:
         if not own:
             return
-        named = await self._deliverer.with_names(own)
+        named = await self._deliverer.told_names(connection.session, own)
         for start in range(0, len(named), self._page):
             await self._has_room(connection)
             await self._bring(connection, named[start : start + self._page], self._deliverer.bring_missed)
         self._deliverer.end_filling(connection, own[0].conversation_id, [])
+
+    async def _read(self, session: Session, cursors: dict[str, int]) -> SyncPage:
+        return await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=self._page)
+
+    async def _set_caught_up(self, session: Session) -> None:
+        await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+        session.is_behind = False
 
     async def _bring(self, connection: Connection, entries: Sequence[Entry], bring: Bring) -> None:
         """Entries of one page, no faster than the socket takes them."""

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 
 from xinyu.gateway.ports import Ports
-from xinyu.gateway.ws.catch_up import CatchUp
 from xinyu.gateway.ws.deliverer import SocketDeliverer
 from xinyu.gateway.ws.frames import event_frame
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
-from xinyu.gateway.ws.places import Places
 from xinyu.gateway.ws.session import Session, State
+from xinyu.gateway.ws.sessions.catch_up import CatchUp
+from xinyu.gateway.ws.sessions.cursors import CursorWriter
+from xinyu.gateway.ws.sessions.places import Places
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError
 from xinyu.kernel.ids import MAX_JSON_INT
-from xinyu.message.types import DeviceCursor, DeviceState
+from xinyu.message.types import DeviceState
 from xinyu.presence.types import NodeRef
 from xinyu.rpc.deadline import within
 from xinyu.telemetry.logs import get_logger
@@ -59,6 +61,7 @@ class Sessions:
         self._lease_seconds = places.lease_seconds
         self._renewed_at = clock.monotonic()
         self._catch_up = CatchUp(deliverer, ports, clock)
+        self._cursors = CursorWriter(ports.devices)
 
     async def open(self, connection: Connection) -> asyncio.Task[None] | None:
         """Make the session known and say so to the client. Returns what still brings it up to date while its frames
@@ -208,19 +211,7 @@ class Sessions:
             session.is_behind = False
             await self._ports.devices.set_caught_up(session.user_id, session.device_id)
 
-    async def store_cursors(self, connections: list[Connection]) -> None:
-        """Store the cursors that moved, in one batch. Raises what message raises; they count as moved again then."""
-        taken = [(connection.session, connection.session.take_dirty()) for connection in connections]
-        moved = [
-            DeviceCursor(session.user_id, session.device_id, conversation_id, seq)
-            for session, cursors in taken
-            for conversation_id, seq in cursors.items()
-        ]
-        if not moved:
-            return
-        try:
-            await self._ports.devices.move_cursors(moved)
-        except BaseException:
-            for session, cursors in taken:
-                session.give_back_dirty(cursors)
-            raise
+    async def store_cursors(self, connections: Iterable[Connection]) -> None:
+        """Store the cursors that moved, in one call with others'. Raises what message raises; they count as moved again
+        then."""
+        await self._cursors.store(connection.session for connection in connections)
