@@ -11,7 +11,7 @@ from xinyu.storage.errors import StorageUnavailable
 
 class Turns:
     """A lock, or a semaphore, with two queues. Whoever is urgent goes before the others, but never two in a row while
-    others wait: the first urgent one in its queue is the next but one at the latest.
+    others wait: the first of the urgent ones is the next but one at the latest.
 
     `async with turns.urgent:` and `async with turns.other:`; who is cancelled while he waits has no turn.
     """
@@ -36,7 +36,9 @@ class Turns:
             async with asyncio.timeout(self._seconds):
                 await turn
         except (asyncio.CancelledError, TimeoutError) as error:
-            if not turn.cancelled():  # it had just come
+            if turn in kind.queue:
+                kind.queue.remove(turn)
+            elif not turn.cancelled():  # it had just come
                 self._leave()
             if isinstance(error, TimeoutError):
                 raise StorageUnavailable(self._busy) from None
@@ -46,7 +48,7 @@ class Turns:
         for kind in (self.other, self.urgent) if self._last is self.urgent else (self.urgent, self.other):
             while kind.queue:
                 turn = kind.queue.popleft()
-                if not turn.done():
+                if not turn.done():  # not given up in this moment
                     self._last = kind
                     turn.set_result(None)
                     return

@@ -16,10 +16,12 @@ from xinyu.gateway.present.push import frames_for, variant_of
 from xinyu.gateway.present.signal import signal_frame
 from xinyu.gateway.present.times import LocalTimes
 from xinyu.gateway.ws.close_codes import CloseCode
+from xinyu.gateway.ws.frames import RELOAD
+from xinyu.gateway.ws.gaps import GapReader
 from xinyu.gateway.ws.hub import Connection, Hub
 from xinyu.gateway.ws.order import PushOrder
-from xinyu.gateway.ws.patience import until_told
-from xinyu.gateway.ws.session import Session, State
+from xinyu.gateway.ws.patience import Patience
+from xinyu.gateway.ws.session import State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import ConversationId, SessionId
@@ -30,12 +32,9 @@ from xinyu.telemetry.readings import Histogram, Reading
 
 log = get_logger(__name__)
 TICK_SECONDS = 0.05
-GAP_PAGE = 200
 PUSH_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 60.0)
 NAMES_SECONDS = 1.0
 """What a batch waits for names: those of its pushes that have theirs wait as long."""
-READS_AT_ONCE = 16
-"""A lost push of a large group leaves a gap at thousands of sessions in the same moment."""
 _decode_entry = msgspec.json.Decoder(Entry).decode
 _encode = msgspec.json.Encoder().encode
 Variants = dict[Hashable, list[bytes]]
@@ -51,7 +50,8 @@ class SocketDeliverer(DelivererPort):
         """Pushes of one session that may await their ack."""
         self._hub = hub
         self._order = order
-        self._gaps = GapReader(ports, ack_window)
+        self.patience = Patience(clock)
+        self._gaps = GapReader(ports, names, ack_window)
         self._names = names
         self._times = times
         self._clock = clock
@@ -121,16 +121,13 @@ class SocketDeliverer(DelivererPort):
         """Entries with the names that they show; the same objects where they have all."""
         return await with_names(entries, self._names)
 
-    async def told_names(self, session: Session, entries: Sequence[Entry]) -> list[Entry]:
-        """As `with_names`, waiting while `user` is away; nothing when the session was closed meanwhile."""
-        return await until_told(session, self._clock, lambda: self.with_names(entries)) or []
-
     def readings(self) -> list[Reading]:
         """For metrics."""
         return [
             ("xinyu_ws_pushes_total", "Entries put on sockets.", self.pushed),
             ("xinyu_ws_push_seconds", "From an entry's commit until a node had it on its sockets.", self._seconds),
             ("xinyu_ws_push_missed_total", "Pushes for sessions that had gone.", self._missed),
+            ("xinyu_ws_waiting_sessions", "Sessions that wait for what cannot be read now.", self.patience.waiting),
             ("xinyu_ws_gaps_total", "Pushes whose predecessor did not come in time.", self.gaps),
             ("xinyu_ws_held_pushes", "Pushes that wait for their predecessor.", self._order.held_pushes),
             ("xinyu_ws_order_overflows_total", "Gaps that too many pushes waited for.", self._order.overflows),
@@ -250,21 +247,23 @@ class SocketDeliverer(DelivererPort):
     async def _fill_gap(self, connection: Connection, entry: Entry, had: int) -> None:
         adopt_deadline(None)  # the call that brought the push has its answer: its time is not this task's
         session = connection.session
+        asker = self.patience.of(session)
         try:
-            found = await until_told(session, self._clock, lambda: self._gaps.read(session, had, entry))
-            missing = await self.told_names(session, found or [])
+            missing = await asker.told(lambda: self._gaps.read(session, had, entry))
         except Exception as error:  # going on without them would move the cursor over them
             if not isinstance(error, XinyuError):
                 log.exception("a gap could not be read; the stack below says where")
             log.warning("a client that lacks entries is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what is missing: reconnect")
             return
-        if session.state is State.CLOSED:
+        if missing is None:
             return
         if len(missing) > self.ack_window:  # its catch-up brings them as fast as it acknowledges
             connection.close(CloseCode.NO_ACKS, "more is missing than may be unacknowledged: reconnect")
             return
         self.end_filling(connection, entry.conversation_id, [*missing, entry])
+        if asker.was_late:  # a list that was read meanwhile has counted them already
+            connection.put(RELOAD)
 
     def end_filling(self, connection: Connection, conversation_id: ConversationId, found: Sequence[Entry]) -> None:
         """What a session lacked of a conversation is here: it goes out, and then what waited for it, which may lack
@@ -273,27 +272,3 @@ class SocketDeliverer(DelivererPort):
         connection.release(waiting)
         self.bring_missed(connection, found)
         self.bring(connection, sorted(waiting, key=lambda entry: entry.seq))
-
-
-class GapReader:
-    """Reads what lies between two pushes from the log, with the rights of its reader; for some readers at a time."""
-
-    def __init__(self, ports: Ports, most: int) -> None:
-        """`most`: entries of one gap that can go out at once."""
-        self._ports = ports
-        self._most = most
-        self._at_once = asyncio.Semaphore(READS_AT_ONCE)
-
-    async def read(self, session: Session, after: int, entry: Entry) -> list[Entry]:
-        """What its user may read after seq `after` and before `entry`, in order. No further than `most` and one more,
-        and nothing for a session that is closed: who gets it has to come back. Raises what the log raises."""
-        reader, missing = session.user_id, list[Entry]()
-        async with self._at_once:
-            while session.state is not State.CLOSED and len(missing) <= self._most:
-                limit = min(GAP_PAGE, self._most + 1 - len(missing))
-                page = await self._ports.messages.history(reader, entry.ref_for(reader), after=after, limit=limit)
-                missing += [found for found in page.entries if found.seq < entry.seq]
-                if not page.more or not page.entries or page.entries[-1].seq >= entry.seq:
-                    return missing
-                after = page.entries[-1].seq
-        return missing

@@ -67,3 +67,7 @@ def error_frame(request_id: str | int, status: int, error: XinyuError, text: str
 def unauthorized_frame(text: str = "unauthorized") -> bytes:
     """What a client with a bad token is told before the close (CONTRACT.md section 2.1)."""
     return event_frame("event_error", {"error_code": 401, "error_message": text})
+
+
+RELOAD = event_frame("im.session.reload", {})
+"""The client is to read its list again: what it counts by itself is not right any more."""

@@ -131,6 +131,11 @@ class Session:
             return []
         return self._window.due(now, after, tries)
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether a cursor has moved since the last `take_dirty`."""
+        return bool(self._dirty)
+
     def take_dirty(self) -> dict[ConversationId, int]:
         """Cursors that moved since the last call."""
         moved = {conversation_id: self.cursors[conversation_id] for conversation_id in self._dirty}

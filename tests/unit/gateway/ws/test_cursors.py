@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 
 from testkit.contacts import port_of
 from xinyu.gateway.auth import Caller
@@ -59,18 +61,31 @@ def move(session: Session) -> None:
 
 
 async def test_whoever_asks_during_a_call_comes_with_the_next() -> None:
-    """Two thousand sockets that end at once are two transactions, and sends come between them."""
+    """Sockets that end at once are a call or two, not one each, and sends come between them."""
     log = Log()
     stores = [asyncio.create_task(log.writer.store([moved(0)]))]
     await settled()
-    stores += [asyncio.create_task(log.writer.store([moved(number)])) for number in range(1, 2001)]
+    stores += [asyncio.create_task(log.writer.store([moved(number)])) for number in range(1, 101)]
     await settled()
     assert log.calls == [[0]]
     await log.go_on()
-    assert log.calls == [[0], list(range(1, 2001))]
-    assert [store.done() for store in stores] == [True] + 2000 * [False], "not stored yet"
+    assert log.calls == [[0], list(range(1, 101))]
+    assert [store.done() for store in stores] == [True] + 100 * [False], "not stored yet"
     await log.go_on()
     await asyncio.gather(*stores)
+
+
+async def test_a_call_has_a_size_and_only_what_was_not_stored_comes_again() -> None:
+    log, sessions = Log(), [moved(number) for number in range(2500)]
+    stores = [asyncio.create_task(log.writer.store([session])) for session in sessions]
+    await settled()
+    await log.go_on()
+    log.errors = [Unavailable()]
+    await log.go_on()
+    assert [len(call) for call in log.calls] == [1000, 1000]
+    outcomes = await asyncio.gather(*stores, return_exceptions=True)
+    assert [isinstance(outcome, Unavailable) for outcome in outcomes] == 1000 * [False] + 1500 * [True]
+    assert [session.has_moved for session in sessions] == 1000 * [False] + 1500 * [True]
 
 
 async def test_a_call_that_fails_fails_for_all_that_it_was_for_and_none_else() -> None:
@@ -126,3 +141,36 @@ async def test_a_call_has_its_own_time_and_none_is_made_for_nothing() -> None:
     await store
     await log.writer.store([session])
     assert (log.calls, log.remaining) == ([[1]], [None])
+
+
+async def test_who_has_nothing_to_store_waits_for_nobody_and_gets_nobodys_error() -> None:
+    log, busy, idle = Log(), moved(1), moved(2)
+    idle.take_dirty()
+    log.errors = [Unavailable()]
+    failing = asyncio.create_task(log.writer.store([busy]))
+    await settled()
+    await log.writer.store([idle])
+    under_way = asyncio.create_task(log.writer.store([busy]))
+    await settled()
+    assert not under_way.done(), "what it had moved is not stored yet"
+    await log.go_on()
+    assert isinstance((await asyncio.gather(failing, return_exceptions=True))[0], Unavailable)
+    await log.go_on()
+    await under_way
+    assert log.calls == [[1], [1]], "by the next round"
+
+
+async def test_rounds_that_fail_leave_nothing_behind() -> None:
+    """An outage of hours is one round after the other."""
+    log, session = Log(), moved(1)
+    rounds: list[weakref.ref[object]] = []
+    for _ in range(3):
+        log.errors = [Unavailable()]
+        store = asyncio.create_task(log.writer.store([session]))
+        await settled()
+        rounds += [weakref.ref(task) for task in log.writer._rounds]
+        await log.go_on()
+        assert isinstance((await asyncio.gather(store, return_exceptions=True))[0], Unavailable)
+        del store
+    gc.collect()
+    assert [found() for found in rounds] == 3 * [None]

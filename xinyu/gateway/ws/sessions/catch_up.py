@@ -7,19 +7,19 @@ some of them make the client ask for that list again, and what it is told then m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.deliverer import SocketDeliverer
-from xinyu.gateway.ws.frames import event_frame
+from xinyu.gateway.ws.frames import RELOAD
 from xinyu.gateway.ws.hub import Connection
-from xinyu.gateway.ws.patience import until_told
+from xinyu.gateway.ws.patience import Asker
 from xinyu.gateway.ws.session import Session, State
 from xinyu.kernel.clock import Clock
 from xinyu.kernel.errors import XinyuError, code_of
 from xinyu.kernel.ids import MAX_JSON_INT, ConversationId
-from xinyu.message.types import DeviceState, Entry, Kind, SyncPage
+from xinyu.message.types import DeviceState, Entry, Kind, SyncItem, SyncPage
 from xinyu.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -40,22 +40,23 @@ class CatchUp:
     async def run(self, connection: Connection, behind: list[DeviceState]) -> None:
         """Push what the device missed, then what was held meanwhile; the session is live from then on."""
         session = connection.session
+        asker = self._deliverer.patience.of(session)
         is_cut = any(session.pushed[state.conversation_id] > state.cursor for state in behind)
         try:
-            own = await self._push_missed(connection, behind)
+            own = await self._push_missed(connection, behind, asker)
             await self._push_held(connection)
             if behind and session.state is State.LIVE:
-                await until_told(session, self._clock, lambda: self._set_caught_up(session))
-            await self._push_own(connection, own)
-            if is_cut:  # the client counts pushes, and some never come: its list is to be read again
-                connection.put(event_frame("im.session.reload", {}))
+                await asker.told(lambda: self._set_caught_up(session))
+            await self._push_own(connection, own, asker)
+            if is_cut or asker.was_late:  # the client counts pushes, and some never come, or were on a list before
+                connection.put(RELOAD)
         except Exception as error:
             if not isinstance(error, XinyuError):
                 log.exception("a client could not be caught up; the stack below says where")
             log.warning("a client that could not be caught up is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what was missed: reconnect")
 
-    async def _push_missed(self, connection: Connection, behind: list[DeviceState]) -> list[Entry]:
+    async def _push_missed(self, connection: Connection, behind: list[DeviceState], asker: Asker) -> list[Entry]:
         """Everything but the user's own notices, which are returned."""
         session = connection.session
         heads = {state.conversation_id: state.last_seq for state in behind}
@@ -66,18 +67,17 @@ class CatchUp:
             await self._has_room(connection)
             if session.state is State.CLOSED:
                 return []
-            page = await until_told(session, self._clock, lambda: self._read(session, cursors))
-            if page is None:
+            read = await asker.told(lambda: self._read(session, cursors, heads))
+            if read is None:
                 return []
-            missed: list[Entry] = []
+            page, missed = read
             for item in page.items:
-                head = heads.get(item.conversation_id, 0)  # what is newer is pushed, and held
-                found = [entry for entry in item.entries if entry.seq <= head]
-                (own if item.ref.kind is Kind.SELF else missed).extend(found)
+                head = heads.get(item.conversation_id, 0)
+                if item.ref.kind is Kind.SELF:
+                    own += _up_to(head, item)
                 seen = item.entries[-1].seq if item.entries else 0
                 cursors[str(item.conversation_id)] = seen if item.more and seen < head else MAX_JSON_INT
-            named = await self._deliverer.told_names(session, missed)
-            await self._bring(connection, named, self._deliverer.bring_missed)
+            await self._bring(connection, missed, self._deliverer.bring_missed)
             more = page.more
         if own:
             self._hold_back(connection, own[0].conversation_id)
@@ -102,17 +102,23 @@ class CatchUp:
             connection.release(held[: self._page])
             await self._bring(connection, held[: self._page], self._deliverer.bring)
 
-    async def _push_own(self, connection: Connection, own: list[Entry]) -> None:
+    async def _push_own(self, connection: Connection, own: list[Entry], asker: Asker) -> None:
         if not own:
             return
-        named = await self._deliverer.told_names(connection.session, own)
+        named = await asker.told(lambda: self._deliverer.with_names(own)) or []
         for start in range(0, len(named), self._page):
             await self._has_room(connection)
             await self._bring(connection, named[start : start + self._page], self._deliverer.bring_missed)
         self._deliverer.end_filling(connection, own[0].conversation_id, [])
 
-    async def _read(self, session: Session, cursors: dict[str, int]) -> SyncPage:
-        return await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=self._page)
+    async def _read(
+        self, session: Session, cursors: dict[str, int], heads: Mapping[ConversationId, int]
+    ) -> tuple[SyncPage, list[Entry]]:
+        """A page of what was missed, and what of it goes out now, with its names."""
+        page = await self._ports.messages.sync(session.user_id, session.device_id, cursors, limit=self._page)
+        others = (item for item in page.items if item.ref.kind is not Kind.SELF)
+        missed = [entry for item in others for entry in _up_to(heads.get(item.conversation_id, 0), item)]
+        return page, await self._deliverer.with_names(missed)
 
     async def _set_caught_up(self, session: Session) -> None:
         await self._ports.devices.set_caught_up(session.user_id, session.device_id)
@@ -136,3 +142,8 @@ class CatchUp:
         session, most = connection.session, self._deliverer.ack_window - self._page
         while session.state is not State.CLOSED and (session.unacked_count > most or connection.is_half_full):
             await self._clock.sleep(WAIT_SECONDS)
+
+
+def _up_to(head: int, item: SyncItem) -> list[Entry]:
+    """What of it counts as missed: newer entries are pushed, and held."""
+    return [entry for entry in item.entries if entry.seq <= head]

@@ -9,55 +9,79 @@ import asyncio
 from collections.abc import Iterable
 
 from xinyu.gateway.ws.session import Session
+from xinyu.kernel.errors import XinyuError
+from xinyu.kernel.ids import ConversationId
 from xinyu.message.port import DevicePort
 from xinyu.message.types import DeviceCursor
 from xinyu.rpc.deadline import adopt_deadline
 from xinyu.telemetry.trace import adopt_trace
 
+CURSORS_PER_CALL = 1000
+"""A call has its limit of time, and cursors that were not stored come again with those that move meanwhile."""
+
 
 class CursorWriter:
-    """Stores the cursors of this node's sessions."""
+    """Stores the cursors of this node's sessions, a round after the other."""
 
     def __init__(self, devices: DevicePort) -> None:
         self._devices = devices
         self._asked: dict[Session, None] = {}
-        self._last: asyncio.Task[None] | None = None
+        self._taken: dict[Session, dict[ConversationId, int]] = {}
+        """What the round under way stores."""
+        self._in_turn = asyncio.Lock()
         self._next: asyncio.Task[None] | None = None
-        """The last one, as long as it waits for the call before: whoever asks now comes with it."""
+        """The round that waits for the one under way: whoever asks now comes with it."""
+        self._rounds: set[asyncio.Task[None]] = set()
 
     async def store(self, sessions: Iterable[Session]) -> None:
-        """Return when the cursors that moved so far are stored. Raises what message raises; they count as moved again
-        then."""
-        self._asked.update(dict.fromkeys(sessions))
+        """Return when the cursors that moved so far are stored. Raises what message raises where those of one of the
+        sessions were not stored; they count as moved again then."""
+        mine = list(sessions)
+        if not self._owes(mine):
+            return
+        self._asked.update(dict.fromkeys(mine))
         if self._next is None:
-            self._next = asyncio.create_task(self._store_after(self._last))
-            self._next.add_done_callback(_look_at)
-            self._last = self._next
-        await asyncio.shield(self._next)  # others wait for it too
+            self._next = asyncio.create_task(self._round())
+            self._rounds.add(self._next)
+            self._next.add_done_callback(self._forget)
+        try:
+            await asyncio.shield(self._next)  # others wait for it too
+        except XinyuError:
+            if self._owes(mine):
+                raise
 
-    async def _store_after(self, before: asyncio.Task[None] | None) -> None:
+    def _owes(self, sessions: Iterable[Session]) -> bool:
+        return any(session.has_moved or session in self._taken for session in sessions)
+
+    async def _round(self) -> None:
         adopt_deadline(None)  # of the one who asked first
         adopt_trace("")
-        if before is not None and not before.done():
-            await asyncio.wait([before])
-        asked, self._asked, self._next = self._asked, {}, None
-        taken = [(session, session.take_dirty()) for session in asked]
-        moved = [
-            DeviceCursor(session.user_id, session.device_id, conversation_id, seq)
-            for session, cursors in taken
-            for conversation_id, seq in cursors.items()
-        ]
-        if not moved:
-            return
-        try:
+        async with self._in_turn:
+            asked, self._asked, self._next = self._asked, {}, None
+            self._taken = {session: cursors for session in asked if (cursors := session.take_dirty())}
+            try:
+                await self._store_taken()
+            except BaseException:
+                for session, cursors in self._taken.items():
+                    session.give_back_dirty(cursors)
+                raise
+            finally:
+                self._taken = {}
+
+    async def _store_taken(self) -> None:
+        """Some at a time; what is stored is taken off."""
+        while self._taken:
+            part, moved = list[Session](), list[DeviceCursor]()
+            for session, cursors in self._taken.items():
+                if part and len(moved) + len(cursors) > CURSORS_PER_CALL:
+                    break
+                part.append(session)
+                moved += [DeviceCursor(session.user_id, session.device_id, talk, seq) for talk, seq in cursors.items()]
             await self._devices.move_cursors(moved)
-        except BaseException:
-            for session, cursors in taken:
-                session.give_back_dirty(cursors)
-            raise
+            for session in part:
+                del self._taken[session]
 
-
-def _look_at(task: asyncio.Task[None]) -> None:
-    """Or asyncio would call the error of one that nobody waits for any more a defect."""
-    if not task.cancelled():
-        task.exception()
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self._rounds.discard(task)
+        if not task.cancelled():
+            task.exception()  # or asyncio would call the error of one that nobody waits for any more a defect

@@ -68,8 +68,7 @@ class Sessions:
         are read already, for acks are part of that; to be cancelled with the session. While presence is away it
         opens all the same and is registered later. Raises what message raises when it is away."""
         session = connection.session
-        for other in self._hub.of_device(session.user_id, session.device_id):
-            await self.store_cursors([other])
+        await self.store_cursors(self._hub.of_device(session.user_id, session.device_id))
         self._hub.add(connection)
         await self._register(connection)
         session.is_behind = not session.sync
