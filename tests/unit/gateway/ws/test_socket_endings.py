@@ -326,6 +326,7 @@ async def test_a_session_that_opened_while_presence_was_away_is_caught_up_when_i
 ) -> None:
     """G10: accepted, registered later, then brought what was committed meanwhile."""
     await world.housekeeping.renew_presence()  # or the next one is overdue, on a slow machine, and fails
+    await world.housekeeping.notice_lost_presence()  # the first look renews too
     ann, bob = await world.friends("ann", "bob")
     token = await world.token(ann)
     await (await world.page(token)).leave()
@@ -516,3 +517,31 @@ async def test_a_socket_that_reads_nothing_is_closed_as_slow_and_resumes(world: 
     assert got == list(range(1, len(got) + 1)) and len(got) < sent
     async with over_the_wire(world, token) as again:
         assert await synced(again, talk_id, len(got)) == list(range(len(got) + 1, sent + 1))
+
+
+async def test_an_end_waits_for_what_is_away_once_and_not_in_turn(
+    world: SocketWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a whole cluster stops at once each call waits for a peer that has gone, and the listener not for ever."""
+    ann, bob = await world.friends("ann", "bob")
+    page = await world.page(await world.token(ann))
+    await world.send(bob, ann, "1")
+    await page.has("1")
+    await page.settled()
+    waiting, most = 0, 0
+
+    async def away(*_: object) -> None:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        await asyncio.sleep(0.05)
+        waiting -= 1
+        raise Unavailable()
+
+    [connection] = world.hub.of_user(ann)
+    connection.session.is_behind = True
+    with monkeypatch.context() as patch:
+        patch.setattr(world.process.container.device_store(), "move_cursors", away)
+        patch.setattr(world.process.container.device_store(), "set_caught_up", away)
+        await page.leave()
+    assert most == 2

@@ -189,18 +189,22 @@ class Sessions:
         self._missing.pop(connection, None)
         for conversation_id in session.pushed:
             self._order.leave(conversation_id)
+        # side by side: where a whole cluster stops, each waits some seconds for what has gone already
+        await asyncio.gather(
+            self._unregister(session), self._store_last_cursors(connection), self._leave_owing_nothing(session)
+        )
+
+    async def _unregister(self, session: Session) -> None:
         try:
             await self._ports.presence.unregister(session.presence)
         except XinyuError as error:
             log.warning("a session ended while presence was away; its lease ends by itself", error=error.code)
+
+    async def _store_last_cursors(self, connection: Connection) -> None:
         try:
             await self.store_cursors([connection])
         except XinyuError as error:
             log.warning("a session's last cursors are lost; its client sees some pushes again", error=error.code)
-        try:
-            await self._leave_owing_nothing(session)
-        except XinyuError as error:
-            log.warning("a device counts as one that is still caught up, until it connects again", error=error.code)
 
     async def _leave_owing_nothing(self, session: Session) -> None:
         """It has ended before it had brought what was missed. Another session of the device may have done so (a client
@@ -208,7 +212,10 @@ class Sessions:
         device is owed everything for being away."""
         if session.is_behind:
             session.is_behind = False
-            await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+            try:
+                await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+            except XinyuError as error:
+                log.warning("a device counts as one that is still caught up, until it connects again", error=error.code)
 
     async def store_cursors(self, connections: Iterable[Connection]) -> None:
         """Store the cursors that moved, in one call with others'. Raises what message raises; they count as moved again
