@@ -34,6 +34,7 @@ ONE_PROCESS = (
     "GATEWAY__WS_PORT",
 )
 """Variables for a single process: they beat every file, and here all processes would take them."""
+PORT_SETS = 16
 PORTS = {"gateway_http": ("gateway", "http_port"), "gateway_ws": ("gateway", "ws_port")}
 
 
@@ -193,9 +194,11 @@ def _own(workplace: Workplace, node: str, roles: Iterable[str], free_ports: bool
 
 
 def free_port(taken: set[int]) -> int:
-    """A port of loopback that is free now. Below the ephemeral ones: no outgoing connection may take it meanwhile."""
+    """A port of loopback that is free now. Below the ephemeral ones: no outgoing connection may take it meanwhile. A
+    node takes it some seconds later: two clusters that start side by side draw from different ones, but for one time
+    in PORT_SETS."""
     while True:
-        port = random.randrange(28_000, 32_000)
+        port = random.randrange(28_000 + os.getpid() % PORT_SETS, 32_000, PORT_SETS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
