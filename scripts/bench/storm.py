@@ -7,10 +7,11 @@ import asyncio
 import itertools
 import random
 import time
+from collections.abc import Sequence
 
 import msgspec
 
-from bench.accounts import Account, Room
+from bench.accounts import Account, Friends, Room
 from bench.chat import BadFrame, SendTemplate, connect_user
 from bench.checker import Verdict
 from bench.context import Context
@@ -55,22 +56,14 @@ async def measure(context: Context) -> list[Case]:
     case = Case("storm", f"{pages} pages come back")
     room, friends = await context.accounts.group(pages), await context.accounts.make(_PAIRS)
     storm = _Storm(context, room)
-    await storm.come_back()  # a login's first connection begins at the heads: from now on each is owed what it lacks
-    for _ in range(context.runs):
-        context.say(case.name)
-        await storm.leave()
-        run = await run_private(
-            context.target,
-            friends,
-            OpenLoop(RATE),
-            warm_seconds=context.warm_seconds,
-            seconds=storm.come_back,
-        )
-        run.measures["pages_per_second"] = pages / storm.took_seconds
-        storm.judge(run)
-        case.runs.append(run)
-        context.advance()
-    storm.close()
+    try:
+        await storm.come_back()  # a login's first connection begins at the heads: from now on it is owed all
+        for _ in range(context.runs):
+            context.say(case.name)
+            case.runs.append(await storm.run(friends))
+            context.advance()
+    finally:
+        storm.close()
     return [case]
 
 
@@ -78,11 +71,22 @@ class _Storm:
     """The pages, and the owner who says what they miss."""
 
     def __init__(self, context: Context, room: Room) -> None:
-        self.took_seconds = 0.0
+        self._took_seconds = 0.0
         self._context = context
         self._room = room
         self._missed: list[str] = []
         self._pages = [_Page(account) for account in room.members[1:]]
+
+    async def run(self, friends: Sequence[Friends]) -> Run:
+        """All leave, miss something and come back, while `friends` chat."""
+        await self.leave()
+        driver, warm_seconds = OpenLoop(RATE), self._context.warm_seconds
+        run = await run_private(
+            self._context.target, friends, driver, warm_seconds=warm_seconds, seconds=self.come_back
+        )
+        run.measures["pages_per_second"] = len(self._pages) / self._took_seconds
+        self._judge(run)
+        return run
 
     async def come_back(self) -> None:
         """Everybody at once; returns when each has all that it missed."""
@@ -94,7 +98,7 @@ class _Storm:
                 await page.open(url, self._missed)
 
         await asyncio.gather(*(one(page, next(urls)) for page in self._pages))
-        self.took_seconds = time.perf_counter() - began
+        self._took_seconds = time.perf_counter() - began
 
     async def leave(self) -> None:
         """Close all pages, then say what they miss."""
@@ -117,7 +121,7 @@ class _Storm:
                 raise BadFrame(f"a message of the owner was refused: {frame.payload}")
         owner.close()
 
-    def judge(self, run: Run) -> None:
+    def _judge(self, run: Run) -> None:
         """Each page must have had what it missed, each once and in order."""
         run.verdict.delivered += sum(len(page.had) for page in self._pages)
         for page in self._pages:

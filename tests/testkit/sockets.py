@@ -17,6 +17,7 @@ from xinyu.app.supervisor import Process, run_process
 from xinyu.gateway.ports import Ports
 from xinyu.gateway.predecessor.settings import PredecessorSettings
 from xinyu.gateway.settings import GatewaySettings
+from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import ConversationId, GroupId, LoginId, MsgId, UserId, new_msg_id
 from xinyu.message.port import EffectPort
 from xinyu.message.types import (
@@ -140,6 +141,17 @@ class MemorySocket:
             return True
 
         await eventually(so)
+
+
+class Away:
+    """Stands for a method of a store whose engine is away; counts how often it was asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def __call__(self, *_: object, **__: object) -> Any:
+        self.asked += 1
+        raise Unavailable()
 
 
 class SocketWorld:

@@ -84,9 +84,8 @@ class SimulatedDatabase(Database):
         return result
 
     async def _way(self) -> None:
-        """To the engine; transactions of a process begin in the order of the calls, but for those that wait there (in
-        the engines urgent ones go before others, ADR 19; who is slow here makes up for that). Raises
-        StorageUnavailable."""
+        """To the engine; transactions of a process begin in the order of the calls, but for those that wait there.
+        That urgent ones go before others (ADR 19) is not played. Raises StorageUnavailable."""
         engine, loop = self._engine, self._engine.loop
         here = PLACE.get(loop.world).name
         self._begin = max(self._begin, loop.time() + engine.paths.latency() / 4)

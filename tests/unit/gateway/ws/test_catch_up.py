@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from testkit.sockets import MemorySocket, SocketWorld, socket_world
+from testkit.sockets import Away, MemorySocket, SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.gateway.ws.close_codes import CloseCode
 from xinyu.gateway.ws.session import State
-from xinyu.kernel.errors import Unavailable
 from xinyu.kernel.ids import DeviceId, UserId
 
 pytestmark = [pytest.mark.whole, pytest.mark.asyncio(loop_scope="module")]
@@ -248,12 +247,7 @@ async def test_what_is_away_in_the_middle_is_waited_for(
     ann, bob, cid = await world.friends("ann", "bob", "cid")
     token = await known_page(world, ann)
     await world.send(bob, ann, "1")
-    asked = 0
-
-    async def unavailable(*_: object) -> None:
-        nonlocal asked
-        asked += 1
-        raise Unavailable()
+    unavailable = Away()
 
     container = world.process.container
     store, name = {
@@ -264,7 +258,7 @@ async def test_what_is_away_in_the_middle_is_waited_for(
     with monkeypatch.context() as patch:
         patch.setattr(store, name, unavailable)
         page = await world.page(token)
-        await eventually(lambda: asked >= 2)
+        await eventually(lambda: unavailable.asked >= 2)
         await world.send(cid, ann, "2")
     await page.has("1", "2")
     await is_live(page, world)
@@ -280,22 +274,17 @@ async def test_a_session_that_ends_while_it_waits_asks_no_more(
     ann, bob = await world.friends("ann", "bob")
     token = await known_page(world, ann)
     await world.send(bob, ann, "1")
-    asked = 0
-
-    async def unavailable(*_: object) -> None:
-        nonlocal asked
-        asked += 1
-        raise Unavailable()
+    unavailable = Away()
 
     with monkeypatch.context() as patch:
         patch.setattr(world.process.container.device_store(), "sync", unavailable)
         page = await world.page(token)
-        await eventually(lambda: asked >= 2)
+        await eventually(lambda: unavailable.asked >= 2)
         await page.leave()
         assert world.hub.of_user(ann) == []
-        before = asked
+        before = unavailable.asked
         await asyncio.sleep(0.5)
-        assert asked == before
+        assert unavailable.asked == before
 
 
 @pytest.mark.parametrize("bound", [{"send_queue_frames": 10}, {"send_queue_bytes": 20_000}])

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from testkit.sockets import MemorySocket, SocketWorld, socket_world
+from testkit.sockets import Away, MemorySocket, SocketWorld, socket_world
 from testkit.waiting import eventually
 from xinyu.delivery.types import NodePush, Receipt
 from xinyu.gateway.ws.close_codes import CloseCode
@@ -250,12 +250,7 @@ async def test_a_gap_is_waited_for_while_what_reads_it_is_away(
     page = await world.page(await world.token(ann))
     await world.send(cid, ann, "0")
     await page.has("0")
-    asked = 0
-
-    async def unavailable(*_: object, **__: object) -> None:
-        nonlocal asked
-        asked += 1
-        raise Unavailable()
+    unavailable = Away()
 
     with monkeypatch.context() as patch:
         post = Post(world, patch)
@@ -270,7 +265,7 @@ async def test_a_gap_is_waited_for_while_what_reads_it_is_away(
             named = msgspec.Raw(msgspec.json.encode(msgspec.structs.replace(entry, sender_name="bob")))
             post.kept[1] = msgspec.structs.replace(post.kept[1], payload=named)
         await post.hand_over(first + 1)
-        await eventually(lambda: asked >= 2)
+        await eventually(lambda: unavailable.asked >= 2)
         await world.send(cid, ann, "3")
         await eventually(lambda: len(post.kept) == 3)
         await post._deliver(post.kept[2:])

@@ -46,7 +46,7 @@ class CatchUp:
             own = await self._push_missed(connection, behind, asker)
             await self._push_held(connection)
             if behind and session.state is State.LIVE:
-                await asker.told(lambda: self._set_caught_up(session))
+                await asker.told(lambda: self.set_caught_up(session))
             await self._push_own(connection, own, asker)
             if is_cut or asker.was_late:  # the client counts pushes, and some never come, or were on a list before
                 connection.put(RELOAD)
@@ -55,6 +55,11 @@ class CatchUp:
                 log.exception("a client could not be caught up; the stack below says where")
             log.warning("a client that could not be caught up is asked to come back", error=code_of(error))
             connection.close(CloseCode.UNAVAILABLE, "cannot read what was missed: reconnect")
+
+    async def set_caught_up(self, session: Session) -> None:
+        """Its device is owed nothing any more. Idempotent; raises what message raises."""
+        await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+        session.is_behind = False
 
     async def _push_missed(self, connection: Connection, behind: list[DeviceState], asker: Asker) -> list[Entry]:
         """Everything but the user's own notices, which are returned."""
@@ -119,10 +124,6 @@ class CatchUp:
         others = (item for item in page.items if item.ref.kind is not Kind.SELF)
         missed = [entry for item in others for entry in _up_to(heads.get(item.conversation_id, 0), item)]
         return page, await self._deliverer.with_names(missed)
-
-    async def _set_caught_up(self, session: Session) -> None:
-        await self._ports.devices.set_caught_up(session.user_id, session.device_id)
-        session.is_behind = False
 
     async def _bring(self, connection: Connection, entries: Sequence[Entry], bring: Bring) -> None:
         """Entries of one page, no faster than the socket takes them."""

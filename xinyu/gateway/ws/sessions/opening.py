@@ -177,8 +177,7 @@ class Sessions:
             cursors.update((str(item.conversation_id), MAX_JSON_INT) for item in page.items)
             more = page.more and bool(page.items)
         if not session.sync:
-            await self._ports.devices.set_caught_up(session.user_id, session.device_id)
-            session.is_behind = False
+            await self._catch_up.set_caught_up(session)
 
     async def close(self, connection: Connection) -> None:
         """The session has ended. Nothing here may fail its caller: leases and sweeps repair what is left."""
@@ -211,9 +210,8 @@ class Sessions:
         that gave this one up, for its node stood still): its list must count everything then. Where there is none, the
         device is owed everything for being away."""
         if session.is_behind:
-            session.is_behind = False
             try:
-                await self._ports.devices.set_caught_up(session.user_id, session.device_id)
+                await self._catch_up.set_caught_up(session)
             except XinyuError as error:
                 log.warning("a device counts as one that is still caught up, until it connects again", error=error.code)
 
